@@ -1,0 +1,160 @@
+"""Control sockets: unix stream sockets that carry `models.protocol.control` messages, one JSON object a line.
+
+`ControlClient` blocks; `ControlServer` is driven by its owner's event loop (register its `fileno()`, call `ready()`), so
+that the wires can serve it between frames without threads. Paths may be longer than a sockaddr's 108 bytes (unix(7)):
+both ends reach the socket through /proc/self/fd of its directory.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from models.errors import InvalidInput, NotFound, SwapbedError, TimedOut
+from models.protocol.control import Operation, Progress, Reply, Request
+
+Result = TypeVar("Result", bound=BaseModel)
+ANSWER: TypeAdapter[Reply | Progress] = TypeAdapter(Reply | Progress)
+BACKLOG = 64
+LINE_LIMIT_BYTES = 64 << 20
+
+
+def short_path(path: Path) -> tuple[int, str]:
+    """A directory fd, to be closed by the caller, and a path through it that fits a sockaddr."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return directory, f"/proc/self/fd/{directory}/{path.name}"
+
+
+class ControlClient:
+    """A blocking connection to one service.
+
+    Raises NotFound if nothing listens there, TimedOut if no reply comes in timeout_s, and whatever SwapbedError the service answers.
+    """
+
+    def __init__(self, path: Path, operations: Mapping[str, Operation], *, timeout_s: float = 30):
+        self.path, self.operations, self.timeout_s = path, operations, timeout_s
+        self._next_id = 0
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(timeout_s)
+        try:
+            directory, name = short_path(path)
+            try:
+                self._socket.connect(name)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            self._socket.close()
+            raise NotFound(f"nothing answers here ({error.strerror})", where=str(path), next="Is the instance up? `swapbed doctor` tells") from error
+        self._lines = self._socket.makefile("rb")
+
+    def call(self, operation: str, arguments: BaseModel, gives: type[Result],
+             progress: Callable[[Progress], None] | None = None) -> Result:
+        """Send one request and wait for its reply. gives: the model the reply is read as."""
+        self._next_id += 1
+        request = Request(id=self._next_id, operation=operation, arguments=arguments.model_dump(mode="json", exclude_defaults=True))
+        try:
+            self._socket.sendall(request.model_dump_json().encode() + b"\n")
+            while line := self._lines.readline(LINE_LIMIT_BYTES):
+                answer = ANSWER.validate_json(line)
+                if isinstance(answer, Progress):
+                    if progress:
+                        progress(answer)
+                elif answer.error is not None:
+                    raise SwapbedError.from_json(answer.error)
+                else:
+                    return gives.model_validate(answer.result or {})
+        except TimeoutError as error:
+            raise TimedOut(f"no answer to '{operation}' within {self.timeout_s:g} s", where=str(self.path)) from error
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise NotFound(f"the connection broke during '{operation}'", where=str(self.path)) from error
+        raise NotFound(f"the service went away during '{operation}'", where=str(self.path))
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def answer(line: bytes, operations: Mapping[str, Operation], handler: Callable[[str, BaseModel], BaseModel]) -> bytes:
+    """Decode one request line, let the handler do it, encode its reply line. Never raises for what the caller sent."""
+    request_id = 0
+    try:
+        request = Request.model_validate_json(line)
+        request_id = request.id
+        if request.operation not in operations:
+            raise InvalidInput(f"unknown operation '{request.operation}'", next=f"Known: {', '.join(sorted(operations))}")
+        arguments = operations[request.operation].takes.model_validate(request.arguments)
+        reply = Reply(id=request_id, result=handler(request.operation, arguments).model_dump(mode="json"))
+    except ValidationError as error:
+        reply = Reply(id=request_id, error=InvalidInput(f"malformed request: {error.errors()[0]['msg']}").as_json())
+    except SwapbedError as error:
+        reply = Reply(id=request_id, error=error.as_json())
+    return reply.model_dump_json().encode() + b"\n"
+
+
+class ControlServer:
+    """The listening side, non-blocking. `filenos()` are to be polled for reading; `ready(fd)` serves what has arrived.
+
+    A client that does not read its replies is dropped rather than waited for.
+    """
+
+    def __init__(self, path: Path, operations: Mapping[str, Operation], handler: Callable[[str, BaseModel], BaseModel]):
+        self.path, self.operations, self.handler = path, operations, handler
+        self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.setblocking(False)
+        path.unlink(missing_ok=True)
+        directory, name = short_path(path)
+        try:
+            self._socket.bind(name)
+        finally:
+            os.close(directory)
+        path.chmod(0o600)
+        self._socket.listen(BACKLOG)
+
+    def filenos(self) -> set[int]:
+        return {self._socket.fileno(), *self._clients}
+
+    def ready(self, fd: int) -> None:
+        if fd == self._socket.fileno():
+            client, _ = self._socket.accept()
+            client.setblocking(False)
+            self._clients[client.fileno()] = (client, bytearray())
+        elif fd in self._clients:
+            self._serve(fd)
+
+    def _serve(self, fd: int) -> None:
+        client, pending = self._clients[fd]
+        try:
+            received = client.recv(1 << 20)
+            pending += received
+            while (end := pending.find(b"\n")) >= 0:
+                line = bytes(pending[:end])
+                del pending[:end + 1]
+                client.settimeout(5)
+                client.sendall(answer(line, self.operations, self.handler))
+                client.setblocking(False)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        if not received or len(pending) > LINE_LIMIT_BYTES:
+            client.close()
+            del self._clients[fd]
+
+    def close(self) -> None:
+        for client, _ in self._clients.values():
+            client.close()
+        self._clients.clear()
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
