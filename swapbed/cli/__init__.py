@@ -1,0 +1,17 @@
+"""The command `swapbed`. One file per noun; each imports what it needs when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point. The exit codes are those of `models.errors`, 2 for a malformed command line, 130 when interrupted."""
+    from swapbed.cli import options
+    from swapbed.cli.tree import app
+    from swapbed.present.failure import show
+
+    try:
+        app(prog_name="swapbed")
+    except Exception as error:
+        sys.exit(show(error, options.chosen))

@@ -1,0 +1,26 @@
+"""Arguments and options that several commands share, so that they look and read the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from swapbed.present.output import Format
+
+chosen = Format.TABLE  # what this command was asked for; an error is printed in it, too
+
+
+def _remember(value: Format) -> Format:
+    global chosen
+    chosen = value
+    return value
+
+
+FormatOption = Annotated[Format, typer.Option("--format", callback=_remember, envvar="SWAPBED_FORMAT",
+                                              help="table for people, json for programs (stdout holds nothing else then)")]
+SourceArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the template's source, or a directory that holds one")]
+ParameterOption = Annotated[list[str] | None, typer.Option("-S", "--set", metavar="NAME=VALUE",
+                                                           help="a parameter's value; may be repeated")]
+InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="an instance's name")]
