@@ -61,7 +61,8 @@ class Source:
             line = data.count(b"\n", 0, error.start) + 1
             raise InvalidInput(f"the source is not UTF-8 text (byte 0x{data[error.start]:02x})", where=f"{name}:{line}") from None
         if "\0" in text:
-            raise InvalidInput("the source holds a NUL byte: expected text", where=f"{name}:{text.count(chr(10), 0, text.index(chr(0))) + 1}")
+            line = text[:text.index("\0")].count("\n") + 1
+            raise InvalidInput("the source holds a NUL byte: expected text", where=f"{name}:{line}")
         return Source(name, text, language_of(name, text), directory)
 
 

@@ -27,7 +27,10 @@ def check_value(type: str, value: str) -> str:
         elif type == "rate":
             parse_rate(value)
     except ValueError as error:
-        raise ValueError(f"'{value}' is not {_ARTICLES[type]}" + (f" ({error})" if str(error) and type in ("duration", "rate") else "")) from None
+        detail = f" ({error})" if type in ("duration", "rate") else ""
+        raise ValueError(f"'{value}' is not {_ARTICLES[type]}{detail}") from None
+    if "\0" in value:
+        raise ValueError("a value cannot hold a NUL byte")
     if type == "boolean":
         if value.lower() not in _TRUE + _FALSE:
             raise ValueError(f"'{value}' is not {_ARTICLES[type]}")
@@ -39,7 +42,8 @@ _ARTICLES = {"integer": "an integer, as in 3", "number": "a number, as in 0.5", 
              "duration": "a duration, as in 20ms", "rate": "a rate, as in 10Mb"}
 
 
-def bind(name: str, declared: Iterable[Parameter], values: Mapping[str, str], lines: Mapping[str, int] | None = None) -> tuple[Parameter, ...]:
+def bind(name: str, declared: Iterable[Parameter], values: Mapping[str, str],
+         lines: Mapping[str, int] | None = None) -> tuple[Parameter, ...]:
     """The parameters with their values; name: the source's, for errors; lines: where each is declared.
 
     InvalidInput for a value that is unknown, missing or of the wrong type. Defaults are checked, too.

@@ -101,10 +101,10 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size: int) -> str:
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size and size % factor == 0:
-            return f"{size // factor}{unit}"
-    return str(size)
+    """In the largest unit, binary or decimal, that divides it with the fewest digits."""
+    units = (("GiB", 1 << 30), ("GB", 10**9), ("MiB", 1 << 20), ("MB", 10**6), ("KiB", 1 << 10))
+    whole = [f"{size // factor}{unit}" for unit, factor in units if size and size % factor == 0]
+    return min(whole, key=len, default=str(size))
 
 
 def format_loss(fraction: float) -> str:
@@ -127,8 +127,8 @@ def _duration(value: str | int | float, what: str, bare: bool) -> float:
     while at < len(text):
         step = _STEP.match(text, at)
         if not step or step["unit"] not in DURATION_UNITS:
-            bad = step["unit"] if step else text[at:]
-            raise ValueError(f"unknown unit '{bad}' in {what} '{value}': expected for example {expected}")
+            problem = f"unknown unit '{step['unit']}'" if step else f"'{text[at:]}' lacks its unit"
+            raise ValueError(f"{problem} in {what} '{value}': expected for example {expected}")
         total += _decimal(step["number"], what, value) * DURATION_UNITS[step["unit"]]
         at = step.end()
     return float(total)

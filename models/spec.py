@@ -28,6 +28,15 @@ BitRate = Annotated[int, Field(ge=0, description="bits per second; 0 means unlim
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+class Inconsistent(ValueError):
+    """Parts of a spec that do not fit together. about: the names of the parts to blame, the most specific last, so that a
+    language can point at their lines; a member is its LAN's name and then its node's."""
+
+    def __init__(self, text: str, *about: str):
+        super().__init__(text)
+        self.about = about
+
+
 class Part(BaseModel):
     """Base of everything in a spec: frozen, and an unknown key is an error."""
 
@@ -175,7 +184,8 @@ class ProgramAgent(Part):
     command: str = Field(default="", description="run by /bin/sh -c; may use $DATASTORE, $ARCHIVE, $NODE, $LOGDIR, $RUN, parameters")
     directory: str | None = Field(default=None, description="None: the agent's log directory")
     timeout_s: Seconds | None = None
-    expected_exit_code: int | None = Field(default=None, ge=0, le=255, description="None: anything counts as success for `start`; `run` expects 0")
+    expected_exit_code: int | None = Field(default=None, ge=0, le=255,
+                                           description="None: anything counts as success for `start`; `run` expects 0")
     environment: dict[str, str] = {}
     user: str = "root"
 
@@ -287,7 +297,8 @@ class Spec(Part):
     events: tuple[TimedEvent, ...] = Field(default=(), description="the run's own timeline")
     on_start: str | None = Field(default=None, description="sequence run at the beginning of every run")
     on_stop: str | None = Field(default=None, description="sequence run at the end of every run")
-    environment_of_runs: Literal["inherit", "fresh"] = Field(default="inherit", description="files in nodes, archive and logs a further run finds")
+    environment_of_runs: Literal["inherit", "fresh"] = Field(default="inherit",
+                                                             description="files in nodes, archive and logs a further run finds")
     collect: Collect = Collect()
     rules: Rules = Rules()
     sync_server: str | None = None
@@ -327,16 +338,18 @@ class Spec(Part):
         _check_network(self)
         for agent in self.agents:
             if kinds.get(agent.node) is not TargetKind.NODE:
-                raise ValueError(f"agent '{agent.name}' is on unknown node '{agent.node}'")
+                raise Inconsistent(f"agent '{agent.name}' is on unknown node '{agent.node}'", agent.name)
         for group in self.groups:
             for member in group.members:
                 if kinds.get(member) not in (TargetKind.PROGRAM, TargetKind.TRAFFIC, TargetKind.LAN, TargetKind.NODE):
-                    raise ValueError(f"group '{group.name}' has the member '{member}', which is not an agent, link, LAN or node")
+                    raise Inconsistent(f"group '{group.name}' has the member '{member}', which is not an agent, link, LAN or node",
+                                       group.name)
         for where, event in self.all_events():
             check_event(event, kinds, self.groups, where)
-        for hook in (self.on_start, self.on_stop, *(n.on_failure for n in self.nodes)):
+        hooks = [(self.on_start, "on_start"), (self.on_stop, "on_stop"), *((n.on_failure, n.name) for n in self.nodes)]
+        for hook, about in hooks:
             if hook is not None and kinds.get(hook) not in (TargetKind.SEQUENCE, TargetKind.TIMELINE):
-                raise ValueError(f"hook '{hook}' is not a sequence or timeline of this template")
+                raise Inconsistent(f"hook '{hook}' is not a sequence or timeline of this template", about)
         return self
 
 
@@ -349,15 +362,16 @@ def check_event(event: Event, kinds: dict[str, TargetKind], groups: tuple[Group,
     for member in members:
         verbs = VERBS[kinds[member].value]
         if event.verb not in verbs:
-            raise ValueError(f"{where}: '{member}' is a {kinds[member].value} and does not know '{event.verb}' (it knows: {', '.join(sorted(verbs))})")
+            raise ValueError(f"{where}: '{member}' is a {kinds[member].value} and does not know '{event.verb}' "
+                             f"(it knows: {', '.join(sorted(verbs))})")
         verbs[event.verb].check(event.arguments, f"{where}: {event.target} {event.verb}")
 
 
 def _claim(kinds: dict[str, TargetKind], name: str, kind: TargetKind) -> None:
     if not NAME.fullmatch(name):
-        raise ValueError(f"'{name}' is not a usable name for a {kind.value} (letters, digits, '_', '.', '-', at most 63)")
+        raise Inconsistent(f"'{name}' is not a usable name for a {kind.value} (letters, digits, '_', '.', '-', at most 63)", name)
     if name in kinds:
-        raise ValueError(f"the name '{name}' is used twice: for a {kinds[name].value} and a {kind.value}")
+        raise Inconsistent(f"the name '{name}' is used twice: for a {kinds[name].value} and a {kind.value}", name)
     kinds[name] = kind
 
 
@@ -369,29 +383,29 @@ def _check_network(spec: Spec) -> None:
     networks: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, str] = {}
     for lan in spec.lans:
         if lan.kind == "link" and len(lan.members) != 2:
-            raise ValueError(f"link '{lan.name}' has {len(lan.members)} ends instead of 2")
+            raise Inconsistent(f"link '{lan.name}' has {len(lan.members)} ends instead of 2", lan.name)
         if not lan.members:
-            raise ValueError(f"LAN '{lan.name}' has no members")
+            raise Inconsistent(f"LAN '{lan.name}' has no members", lan.name)
         for m in lan.members:
             if m.node not in nodes:
-                raise ValueError(f"{lan.kind} '{lan.name}' names unknown node '{m.node}'")
+                raise Inconsistent(f"{lan.kind} '{lan.name}' names unknown node '{m.node}'", lan.name, m.node)
             if (m.node, m.interface) in interfaces:
-                raise ValueError(f"interface '{m.interface}' of node '{m.node}' is used twice")
+                raise Inconsistent(f"interface '{m.interface}' of node '{m.node}' is used twice", lan.name, m.node)
             interfaces.add((m.node, m.interface))
             if m.mac in macs:
-                raise ValueError(f"MAC address {m.mac} is used twice")
+                raise Inconsistent(f"MAC address {m.mac} is used twice", lan.name, m.node)
             macs.add(m.mac)
             for text in m.addresses:
                 address = ipaddress.ip_interface(text)
                 place = f"{m.node} on {lan.name}"
                 if str(address.ip) in owners:
-                    raise ValueError(f"address {address.ip} is used twice: {owners[str(address.ip)]} and {place}")
+                    raise Inconsistent(f"address {address.ip} is used twice: {owners[str(address.ip)]} and {place}", lan.name, m.node)
                 owners[str(address.ip)] = place
                 if address.network.prefixlen < address.max_prefixlen - 1 and address.ip in (
                         address.network.network_address, *([address.network.broadcast_address] if address.version == 4 else [])):
-                    raise ValueError(f"address {text} of {place} is its network's own or broadcast address")
+                    raise Inconsistent(f"address {text} of {place} is its network's own or broadcast address", lan.name, m.node)
                 if (other := networks.setdefault(address.network, lan.name)) != lan.name:
-                    raise ValueError(f"network {address.network} is used by both '{other}' and '{lan.name}'")
+                    raise Inconsistent(f"network {address.network} is used by both '{other}' and '{lan.name}'", lan.name, m.node)
     _check_overlaps(networks)
 
 
@@ -402,6 +416,7 @@ def _check_overlaps(networks: dict[ipaddress.IPv4Network | ipaddress.IPv6Network
         for network in sorted((n for n in networks if n.version == version), key=lambda n: (int(n.network_address), n.prefixlen)):
             if last is not None and int(network.network_address) <= int(last.broadcast_address):
                 if networks[last] != networks[network]:
-                    raise ValueError(f"networks overlap: {last} of '{networks[last]}' and {network} of '{networks[network]}'")
+                    raise Inconsistent(f"networks overlap: {last} of '{networks[last]}' and {network} of '{networks[network]}'",
+                                       networks[network])
                 continue
             last = network
