@@ -1,0 +1,279 @@
+#define _GNU_SOURCE
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { CONNECTIONS_LIMIT = 64, READ_SIZE = 1 << 16, KILL_PERIOD_MS = 20 };
+
+int epoll_fd, reports_for_shims;
+struct connection *driver;
+static struct connection *connections;
+static int connection_count;
+static uint64_t connections_ever, incarnation;
+static long long last_sequence;
+
+void watch(struct source *source, uint32_t events) {
+    if (source->watched == events) return;
+    struct epoll_event event = {.events = events, .data.ptr = source};
+    epoll_ctl(epoll_fd, source->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, source->fd, &event);
+    source->watched = events;
+}
+
+void unwatch(struct source *source) {
+    if (source->watched) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+    source->watched = 0;
+}
+
+static void end_connection(struct connection *connection) {
+    if (connection->dead) return;
+    connection->dead = true;
+    if (driver == connection) driver = NULL;
+    unwatch(&connection->source);
+    close(connection->source.fd);
+    invocations_orphan(connection);
+}
+
+void flush_out(struct connection *connection) {
+    struct buffer *out = &connection->out;
+    while (!connection->dead && wire_waiting(out)) {
+        ssize_t length = write(connection->source.fd, out->bytes + out->sent, wire_waiting(out));
+        if (length < 0 && errno == EINTR) continue;
+        if (length < 0 && errno == EAGAIN) break;
+        if (length < 0) return end_connection(connection);
+        out->sent += (size_t)length;
+    }
+    if (connection->dead || out->broken) return end_connection(connection);
+    if (!wire_waiting(out)) wire_release(out);
+    if (connection->closing && !wire_waiting(out)) return end_connection(connection);
+    watch(&connection->source, EPOLLIN | (wire_waiting(out) ? EPOLLOUT : 0));
+}
+
+size_t begin_event(struct connection *connection, const char *event) {
+    size_t began = wire_begin(&connection->out);
+    wire_put(&connection->out, "event", event);
+    return began;
+}
+
+size_t begin_answer(struct connection *connection, const struct message *asked) {
+    const char *request = wire_item(asked, "request");
+    size_t began = wire_begin(&connection->out);
+    wire_put(&connection->out, "answer", request ? request : "");
+    return began;
+}
+
+void end_message(struct connection *connection, size_t began) { wire_end(&connection->out, began); }
+
+void answer_ok(struct connection *connection, const struct message *asked) { end_message(connection, begin_answer(connection, asked)); }
+
+void refuse(struct connection *connection, const struct message *asked, const char *fault) {
+    size_t began = begin_answer(connection, asked);
+    wire_put(&connection->out, "error", fault);
+    end_message(connection, began);
+}
+
+static void say_hello(struct connection *connection, const struct message *asked) {
+    size_t began = begin_answer(connection, asked);
+    wire_putn(&connection->out, "protocol", PROTOCOL);
+    wire_putn(&connection->out, "monotonic_ns", monotonic_ns());
+    wire_putn(&connection->out, "incarnation", (long long)incarnation);
+    wire_putn(&connection->out, "last_sequence", last_sequence);
+    for (struct invocation *one = invocations; one; one = one->next)
+        if (!one->dead && one->kept) wire_put(&connection->out, "invocation", one->name);
+    end_message(connection, began);
+}
+
+static void attach(struct connection *connection, const struct message *asked) {
+    if (driver && driver != connection) {
+        driver->closing = true;
+        driver->driver = false;
+        invocations_orphan(driver);
+        flush_out(driver);
+    }
+    driver = connection;
+    connection->driver = true;
+    say_hello(connection, asked);
+    invocations_tell();
+}
+
+static void obey(struct connection *connection, const struct message *asked) {
+    const char *operation = wire_item(asked, "op");
+    long long sequence = wire_number(asked, "sequence", 0);
+    if (!operation) return refuse(connection, asked, "no op");
+    if (!strcmp(operation, "hello")) return say_hello(connection, asked);
+    if (!connection->outside) return refuse(connection, asked, "not from inside the node");
+    if (!strcmp(operation, "attach")) return attach(connection, asked);
+    if (sequence && sequence <= last_sequence) return answer_ok(connection, asked);
+    if (sequence) last_sequence = sequence;
+    if (!strcmp(operation, "spawn")) return invocation_spawn(connection, asked);
+    if (!strcmp(operation, "signal")) return invocation_signal(connection, asked);
+    if (!strcmp(operation, "input")) return invocation_input(connection, asked);
+    if (!strcmp(operation, "resize")) return invocation_resize(connection, asked);
+    if (!strcmp(operation, "adopt")) return invocation_adopt(connection, asked);
+    if (!strcmp(operation, "acknowledge")) return invocation_acknowledge(connection, asked);
+    refuse(connection, asked, "unknown op");
+}
+
+static void add_connection(int fd, bool outside) {
+    struct connection *connection = connection_count < CONNECTIONS_LIMIT ? calloc(1, sizeof *connection) : NULL;
+    if (!connection) {
+        close(fd);
+        return;
+    }
+    connection->source = (struct source){.kind = CONNECTION, .fd = fd};
+    connection->outside = outside;
+    connection->number = ++connections_ever;
+    connection->next = connections;
+    connections = connection;
+    connection_count++;
+    watch(&connection->source, EPOLLIN);
+}
+
+/* A peer outside our pid namespace has no pid in it, so SO_PEERCRED says 0 (unix(7)): that is whoever runs the testbed. */
+static void accept_connection(int listener) {
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct ucred peer = {.pid = -1};
+    socklen_t size = sizeof peer;
+    if (fd < 0) return;
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    add_connection(fd, peer.pid == 0);
+}
+
+static void receive(struct connection *connection) {
+    struct message message;
+    int taken;
+    if (!wire_reserve(&connection->in, READ_SIZE)) return end_connection(connection);
+    ssize_t length = read(connection->source.fd, connection->in.bytes + connection->in.used, connection->in.capacity - connection->in.used);
+    if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (length <= 0) return end_connection(connection);
+    connection->in.used += (size_t)length;
+    while (!connection->dead && (taken = wire_take(&connection->in, &message)) > 0) obey(connection, &message);
+    if (connection->dead) return;
+    if (taken < 0) return end_connection(connection);
+    if (!wire_waiting(&connection->in)) wire_release(&connection->in);
+}
+
+static void connection_ready(struct connection *connection, uint32_t events) {
+    if (connection->dead) return;
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) receive(connection);
+    if (!connection->dead && events & EPOLLOUT) flush_out(connection);
+}
+
+/* Sends what the round has produced and lets go the programs that had to wait for it; whoever is fast gets more in the next round. */
+static void settle(struct connection *connection) {
+    for (int i = 0; i < 4 && !connection->dead; i++) {
+        if (wire_waiting(&connection->out)) flush_out(connection);
+        if (connection->dead || !connection->blocked || wire_waiting(&connection->out) > STREAM_HIGH) return;
+        connection->blocked = false;
+        invocations_unblock(connection);
+    }
+    if (!connection->dead && wire_waiting(&connection->out)) watch(&connection->source, EPOLLIN | EPOLLOUT);
+}
+
+static void bury_connections(void) {
+    for (struct connection **at = &connections; *at;) {
+        struct connection *connection = *at;
+        if (!connection->dead) {
+            settle(connection);
+            if (!connection->dead) at = &connection->next;
+            continue;
+        }
+        *at = connection->next;
+        wire_release(&connection->in);
+        wire_release(&connection->out);
+        free(connection);
+        connection_count--;
+    }
+}
+
+static _Noreturn void die(const char *what) {
+    fprintf(stderr, "swapbed-init: %s: %s\n", what, strerror(errno));
+    _exit(1);
+}
+
+static int open_listener(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = SOCKET_PATH};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    make_directories("/swapbed/run", 0, 0);
+    unlink(SOCKET_PATH);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 64) || chmod(SOCKET_PATH, 0666)) die(SOCKET_PATH);
+    return fd;
+}
+
+static int open_signals(void) {
+    sigset_t all, wanted;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGCHLD);
+    sigaddset(&wanted, SIGTERM);
+    int fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0) die("signalfd");
+    return fd;
+}
+
+static void raise_file_limit(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files)) return;
+    original_file_limit = files.rlim_cur;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static void take_signals(int fd) {
+    struct signalfd_siginfo signals;
+    while (read(fd, &signals, sizeof signals) == (ssize_t)sizeof signals) {
+        if (signals.ssi_signo != SIGTERM) continue;
+        kill(-1, SIGKILL);
+        _exit(0);
+    }
+}
+
+/* Process 1 of a node. control_fd: a stream to whoever drives this node (a VM's virtio-serial port), or -1. Never returns. */
+int init_main(int control_fd) {
+    struct epoll_event events[64];
+    int reports[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; null >= 0 && fd < 3; fd++) fcntl(fd, F_GETFD) < 0 ? dup2(null, fd) : 0;
+    raise_file_limit();
+    getrandom(&incarnation, sizeof incarnation, 0);
+    incarnation >>= 2;
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (pipe2(reports, O_CLOEXEC) || fcntl(reports[0], F_SETFL, O_NONBLOCK)) die("pipe");
+    reports_for_shims = reports[1];
+    struct source signals = {.kind = SIGNALS, .fd = open_signals()}, told = {.kind = REPORTS, .fd = reports[0]};
+    struct source listener = {.kind = LISTENER, .fd = open_listener()};
+    watch(&signals, EPOLLIN);
+    watch(&told, EPOLLIN);
+    watch(&listener, EPOLLIN);
+    if (control_fd >= 0) add_connection(control_fd, true);
+    for (;;) {
+        int count = epoll_wait(epoll_fd, events, 64, invocations_kill_again() ? KILL_PERIOD_MS : -1);
+        for (int i = 0; i < count; i++) {
+            struct source *source = events[i].data.ptr;
+            switch (source->kind) {
+            case LISTENER: accept_connection(source->fd); break;
+            case SIGNALS: take_signals(source->fd); break;
+            case REPORTS: invocations_report(source->fd); break;
+            case CONNECTION: connection_ready((struct connection *)source, events[i].events); break;
+            case STREAM: stream_ready((struct stream *)source, events[i].events); break;
+            }
+        }
+        invocations_report(told.fd);
+        invocations_reap();
+        bury_connections();
+        invocations_bury();
+    }
+}

@@ -1,0 +1,96 @@
+/* What init's files share: connections, invocations, and the streams between them. */
+#ifndef SWAPBED_INIT_H
+#define SWAPBED_INIT_H
+
+#include "shim.h"
+#include "wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NAME_LIMIT 96
+#define SOCKET_PATH "/swapbed/run/init.sock"
+#define STREAM_HIGH (256u << 10)   /* a connection with more than this unsent: its programs' output is left in their pipes */
+#define INPUT_WINDOW (64u << 10)   /* what a client may send to a program's input before it is told of consumption */
+
+enum kind { LISTENER, SIGNALS, REPORTS, CONNECTION, STREAM };
+
+/* What epoll points at; the first member of whatever it belongs to. */
+struct source {
+    enum kind kind;
+    int fd;
+    uint32_t watched;
+};
+
+/* outside: the peer is not a process of this node (or comes by the control fd), and may command. driver: the conductor. */
+struct connection {
+    struct source source;
+    struct buffer in, out;
+    bool outside, driver, closing, dead;
+    bool blocked;               /* some program's output waits until `out` is shorter */
+    uint64_t number;
+    struct connection *next;
+};
+
+struct invocation;
+
+/* A pipe or pty between a program and a connection. which: 0 input, 1 output, 2 error output. */
+struct stream {
+    struct source source;
+    struct invocation *of;
+    int which;
+};
+
+/* A program that was started, from `spawn` until nobody can ask about it any more. */
+struct invocation {
+    char name[NAME_LIMIT];
+    struct connection *owner;   /* who hears of its output and end; NULL: nobody at present */
+    bool kept;                  /* the driver's: told to whoever drives, kept until acknowledged */
+    bool exited, gone, acknowledged, told_exit, told_gone, killing, finishing, dead;
+    bool hangup;                /* its processes get SIGHUP when owner's connection ends */
+    struct report started, ended, total;
+    char failure[160];
+    pid_t shim;
+    struct stream streams[3];
+    struct buffer input;
+    bool input_ended;
+    struct invocation *next;
+};
+
+extern struct invocation *invocations;
+extern int epoll_fd;
+extern struct connection *driver;
+
+/* init.c */
+void watch(struct source *source, uint32_t events);
+void unwatch(struct source *source);
+void flush_out(struct connection *connection);
+size_t begin_event(struct connection *connection, const char *event);
+void refuse(struct connection *connection, const struct message *asked, const char *fault);
+void answer_ok(struct connection *connection, const struct message *asked);
+size_t begin_answer(struct connection *connection, const struct message *asked);
+void end_message(struct connection *connection, size_t began);
+
+/* invocation.c */
+struct invocation *invocation_named(const char *name);
+void invocation_spawn(struct connection *connection, const struct message *asked);
+void invocation_signal(struct connection *connection, const struct message *asked);
+void invocation_input(struct connection *connection, const struct message *asked);
+void invocation_resize(struct connection *connection, const struct message *asked);
+void invocation_adopt(struct connection *connection, const struct message *asked);
+void invocation_acknowledge(struct connection *connection, const struct message *asked);
+void invocations_report(int reports);
+void invocations_reap(void);
+void invocations_tell(void);               /* everything the driver has not been told; after it attached */
+void invocations_unblock(struct connection *connection);
+void invocations_orphan(struct connection *connection);
+bool invocations_kill_again(void);         /* true while there is something that is being killed */
+void invocations_bury(void);
+void stream_ready(struct stream *stream, uint32_t events);
+
+/* files.c */
+bool file_command(struct connection *connection, const struct message *asked, const char *operation);
+
+int init_main(int control_fd);
+
+#endif
