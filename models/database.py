@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 from sqlmodel import Session
 
 from models.errors import HostProblem, StoreProblem
@@ -71,24 +71,26 @@ def _begin_sqlite(connection: Connection) -> None:
 @contextmanager
 def writing(on: Engine | None = None) -> Iterator[Session]:
     """One transaction, committed at the end of the block, rolled back if it raises."""
-    with _named_errors(), Session(on or engine(), expire_on_commit=False) as session, session.begin():
+    database = on or engine()
+    with _named_errors(database), Session(database, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @contextmanager
 def reading(on: Engine | None = None) -> Iterator[Session]:
     """One snapshot. What is read stays usable after the block."""
-    with _named_errors(), Session((on or engine()).execution_options(**{READ_ONLY: True}), expire_on_commit=False) as session:
+    database = on or engine()
+    with _named_errors(database), Session(database.execution_options(**{READ_ONLY: True}), expire_on_commit=False) as session:
         yield session
 
 
 @contextmanager
-def _named_errors() -> Iterator[None]:
+def _named_errors(database: Engine) -> Iterator[None]:
     try:
         yield
-    except IntegrityError:
-        raise
-    except (OperationalError, DatabaseError) as error:
-        text = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-        raise StoreProblem(f"the database refused: {text}", where=settings().effective_database_url.rpartition("@")[2],
+    except DatabaseError as error:
+        if isinstance(error, (IntegrityError, ProgrammingError, DataError)):  # the caller's affair, or a mistake of ours
+            raise
+        text = str(error.orig).strip().splitlines()[0]
+        raise StoreProblem(f"the database refused: {text}", where=database.url.render_as_string(hide_password=True),
                            next="Is its disk full, or its server down?") from error

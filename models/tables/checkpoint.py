@@ -28,7 +28,7 @@ class Checkpoint(SQLModel, table=True):
     virtual_ns: int | None = Field(default=None, sa_type=BigInteger, description="the instant of the cut")
     incarnation: str
     epoch: int
-    requirements: dict[str, Any] = Field(default_factory=dict, sa_type=Json, description="what a host must match: base, CPU features, tools")
+    requirements: dict[str, Any] = Field(default_factory=dict, sa_type=Json, description="what a host must match: base, CPU, tools")
     size_bytes: int = Field(default=0, sa_type=BigInteger, description="logical")
     hashed_bytes: int = Field(default=0, sa_type=BigInteger)
     sent_bytes: int = Field(default=0, sa_type=BigInteger)
