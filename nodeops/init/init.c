@@ -14,16 +14,22 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_LIMIT = 64, READ_SIZE = 1 << 16, KILL_PERIOD_MS = 20 };
+static const int64_t PARTING_NS = 1000000000; /* for a peer that does not read what it was sent before a swap */
+enum { CONNECTIONS_LIMIT = 64, READ_SIZE = 1 << 16, TICK_MS = 20, REFUSALS = 64 };
 
 int epoll_fd, reports_for_shims;
 struct connection *driver;
 static struct connection *connections;
 static int connection_count;
-static uint64_t connections_ever, incarnation;
+static uint64_t incarnation;
 static long long last_sequence;
+static struct refusal {
+    long long sequence;
+    char fault[96];
+} refusals[REFUSALS];
 
 void watch(struct source *source, uint32_t events) {
     if (source->watched == events) return;
@@ -44,6 +50,7 @@ static void end_connection(struct connection *connection) {
     unwatch(&connection->source);
     close(connection->source.fd);
     invocations_orphan(connection);
+    petitions_orphan(connection);
 }
 
 void flush_out(struct connection *connection) {
@@ -79,6 +86,11 @@ void end_message(struct connection *connection, size_t began) { wire_end(&connec
 void answer_ok(struct connection *connection, const struct message *asked) { end_message(connection, begin_answer(connection, asked)); }
 
 void refuse(struct connection *connection, const struct message *asked, const char *fault) {
+    long long sequence = wire_number(asked, "sequence", 0);
+    if (sequence == last_sequence && sequence > 0) {
+        refusals[sequence % REFUSALS].sequence = sequence;
+        snprintf(refusals[sequence % REFUSALS].fault, sizeof refusals->fault, "%s", fault);
+    }
     size_t began = begin_answer(connection, asked);
     wire_put(&connection->out, "error", fault);
     end_message(connection, began);
@@ -106,6 +118,39 @@ static void attach(struct connection *connection, const struct message *asked) {
     connection->driver = true;
     say_hello(connection, asked);
     invocations_tell();
+    petitions_tell();
+}
+
+/* CRIU cannot dump a socket whose other end is outside the node: all such connections end here, once what waits in them is sent.
+ * Programs of `exec` sessions live on; their output waits in their pipes until somebody adopts them. */
+static void quiesce(struct connection *connection, const struct message *asked) {
+    answer_ok(connection, asked);
+    for (struct connection *each = connections; each; each = each->next) {
+        if (each->dead || !each->outside) continue;
+        each->parting = each->closing = true;
+        each->part_by_ns = monotonic_ns() + PARTING_NS;
+        end_message(each, begin_event(each, "quiesced"));
+        invocations_orphan(each);
+        each->driver = false;
+    }
+    driver = NULL;
+}
+
+/* All processes die and init starts anew in its place: namespaces, addresses and files stay, as on a machine that was reset. */
+static _Noreturn void reboot_node(void) {
+    kill(-1, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
+    execl("/proc/self/exe", BINARY_PATH, "init", (char *)NULL);
+    _exit(1);
+}
+
+/* A numbered command that was seen already is not done again; if it was refused then, the refusal is repeated. */
+static bool seen_before(struct connection *connection, const struct message *asked, long long sequence) {
+    if (!sequence || sequence > last_sequence) return false;
+    const struct refusal *refusal = &refusals[sequence % REFUSALS];
+    if (refusal->sequence == sequence) refuse(connection, asked, refusal->fault);
+    else answer_ok(connection, asked);
+    return true;
 }
 
 static void obey(struct connection *connection, const struct message *asked) {
@@ -113,17 +158,21 @@ static void obey(struct connection *connection, const struct message *asked) {
     long long sequence = wire_number(asked, "sequence", 0);
     if (!operation) return refuse(connection, asked, "no op");
     if (!strcmp(operation, "hello")) return say_hello(connection, asked);
+    if (!strcmp(operation, "petition")) return petition_take(connection, asked);
     if (!connection->outside) return refuse(connection, asked, "not from inside the node");
     if (!strcmp(operation, "attach")) return attach(connection, asked);
-    if (sequence && sequence <= last_sequence) return answer_ok(connection, asked);
+    if (seen_before(connection, asked, sequence)) return;
     if (sequence) last_sequence = sequence;
+    if (!strcmp(operation, "answer")) return petition_answer(connection, asked);
+    if (!strcmp(operation, "quiesce")) return quiesce(connection, asked);
+    if (!strcmp(operation, "reboot")) reboot_node();
     if (!strcmp(operation, "spawn")) return invocation_spawn(connection, asked);
     if (!strcmp(operation, "signal")) return invocation_signal(connection, asked);
     if (!strcmp(operation, "input")) return invocation_input(connection, asked);
     if (!strcmp(operation, "resize")) return invocation_resize(connection, asked);
     if (!strcmp(operation, "adopt")) return invocation_adopt(connection, asked);
     if (!strcmp(operation, "acknowledge")) return invocation_acknowledge(connection, asked);
-    refuse(connection, asked, "unknown op");
+    if (!file_command(connection, asked, operation)) refuse(connection, asked, "unknown op");
 }
 
 static void add_connection(int fd, bool outside) {
@@ -134,7 +183,6 @@ static void add_connection(int fd, bool outside) {
     }
     connection->source = (struct source){.kind = CONNECTION, .fd = fd};
     connection->outside = outside;
-    connection->number = ++connections_ever;
     connection->next = connections;
     connections = connection;
     connection_count++;
@@ -153,13 +201,13 @@ static void accept_connection(int listener) {
 
 static void receive(struct connection *connection) {
     struct message message;
-    int taken;
+    int taken = 0;
     if (!wire_reserve(&connection->in, READ_SIZE)) return end_connection(connection);
     ssize_t length = read(connection->source.fd, connection->in.bytes + connection->in.used, connection->in.capacity - connection->in.used);
     if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (length <= 0) return end_connection(connection);
     connection->in.used += (size_t)length;
-    while (!connection->dead && (taken = wire_take(&connection->in, &message)) > 0) obey(connection, &message);
+    while (!connection->dead && !connection->closing && (taken = wire_take(&connection->in, &message)) > 0) obey(connection, &message);
     if (connection->dead) return;
     if (taken < 0) return end_connection(connection);
     if (!wire_waiting(&connection->in)) wire_release(&connection->in);
@@ -173,6 +221,7 @@ static void connection_ready(struct connection *connection, uint32_t events) {
 
 /* Sends what the round has produced and lets go the programs that had to wait for it; whoever is fast gets more in the next round. */
 static void settle(struct connection *connection) {
+    if (connection->parting && monotonic_ns() > connection->part_by_ns) end_connection(connection);
     for (int i = 0; i < 4 && !connection->dead; i++) {
         if (wire_waiting(&connection->out)) flush_out(connection);
         if (connection->dead || !connection->blocked || wire_waiting(&connection->out) > STREAM_HIGH) return;
@@ -196,6 +245,12 @@ static void bury_connections(void) {
         free(connection);
         connection_count--;
     }
+}
+
+static bool someone_parts(void) {
+    struct connection *connection = connections;
+    while (connection && !connection->parting) connection = connection->next;
+    return connection;
 }
 
 static _Noreturn void die(const char *what) {
@@ -260,7 +315,7 @@ int init_main(int control_fd) {
     watch(&listener, EPOLLIN);
     if (control_fd >= 0) add_connection(control_fd, true);
     for (;;) {
-        int count = epoll_wait(epoll_fd, events, 64, invocations_kill_again() ? KILL_PERIOD_MS : -1);
+        int count = epoll_wait(epoll_fd, events, 64, invocations_kill_again() || someone_parts() ? TICK_MS : -1);
         for (int i = 0; i < count; i++) {
             struct source *source = events[i].data.ptr;
             switch (source->kind) {

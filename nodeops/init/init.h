@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define NAME_LIMIT 96
+#define BINARY_PATH "/swapbed/init"
 #define SOCKET_PATH "/swapbed/run/init.sock"
 #define STREAM_HIGH (256u << 10)   /* a connection with more than this unsent: its programs' output is left in their pipes */
 #define INPUT_WINDOW (64u << 10)   /* what a client may send to a program's input before it is told of consumption */
@@ -26,9 +27,9 @@ struct source {
 struct connection {
     struct source source;
     struct buffer in, out;
-    bool outside, driver, closing, dead;
+    bool outside, driver, closing, parting, dead;   /* parting: closed for a swap; its programs are not hung up */
     bool blocked;               /* some program's output waits until `out` is shorter */
-    uint64_t number;
+    int64_t part_by_ns;
     struct connection *next;
 };
 
@@ -47,7 +48,6 @@ struct invocation {
     struct connection *owner;   /* who hears of its output and end; NULL: nobody at present */
     bool kept;                  /* the driver's: told to whoever drives, kept until acknowledged */
     bool exited, gone, acknowledged, told_exit, told_gone, killing, finishing, dead;
-    bool hangup;                /* its processes get SIGHUP when owner's connection ends */
     struct report started, ended, total;
     char failure[160];
     pid_t shim;
@@ -87,6 +87,12 @@ void invocations_orphan(struct connection *connection);
 bool invocations_kill_again(void);         /* true while there is something that is being killed */
 void invocations_bury(void);
 void stream_ready(struct stream *stream, uint32_t events);
+
+/* petition.c */
+void petition_take(struct connection *connection, const struct message *asked);
+void petition_answer(struct connection *connection, const struct message *asked);
+void petitions_tell(void);
+void petitions_orphan(const struct connection *connection);
 
 /* files.c */
 bool file_command(struct connection *connection, const struct message *asked, const char *operation);

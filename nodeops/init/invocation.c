@@ -174,7 +174,7 @@ void invocations_orphan(struct connection *connection) {
         one->owner = NULL;
         for (int i = 1; i < 3; i++)
             if (one->streams[i].source.fd >= 0) unwatch(&one->streams[i].source);
-        if (one->kept || !one->hangup) continue;
+        if (one->kept || connection->parting) continue;
         for (int i = 0; i < 3; i++) close_stream(&one->streams[i]);
         signal_tree(one->shim, SIGHUP);
         signal_tree(one->shim, SIGCONT);
@@ -311,7 +311,6 @@ void invocation_spawn(struct connection *connection, const struct message *asked
     strcpy(one->name, name);
     one->owner = connection;
     one->kept = connection->driver;
-    one->hangup = true;
     one->next = invocations;
     invocations = one;
     invocation_count++;
@@ -367,7 +366,6 @@ void invocation_adopt(struct connection *connection, const struct message *asked
     if (!one) return;
     if (one->owner || one->kept) return refuse(connection, asked, "somebody else owns it");
     one->owner = connection;
-    one->hangup = true;
     answer_ok(connection, asked);
     invocations_unblock(connection);
     pump_input(one);
