@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
+from languages.nearest import nearest
 from languages.units import parse_duration, parse_rate
 from models.errors import InvalidInput
 from models.spec import Parameter
@@ -52,7 +52,7 @@ def bind(name: str, declared: Iterable[Parameter], values: Mapping[str, str],
     names = [p.name for p in declared]
     for given in values:
         if given not in names:
-            raise InvalidInput(f"there is no parameter '{given}'", where=name, next=_nearest(given, names))
+            raise InvalidInput(f"there is no parameter '{given}'", where=name, next=nearest(given, names) or "It declares none.")
     bound = []
     for parameter in declared:
         where = f"{name}:{lines[parameter.name]}" if lines and parameter.name in lines else name
@@ -67,10 +67,3 @@ def bind(name: str, declared: Iterable[Parameter], values: Mapping[str, str],
             raise InvalidInput(f"{source} parameter '{parameter.name}': {error}", where=where) from None
         bound.append(parameter.model_copy(update={"value": value}))
     return tuple(bound)
-
-
-def _nearest(given: str, names: list[str]) -> str:
-    if not names:
-        return "This source declares no parameters."
-    close = difflib.get_close_matches(given, names, 1) or [n for n in names if n.lower() == given.lower()]
-    return f"Did you mean '{close[0]}'?" if close else f"It declares: {', '.join(names)}."
