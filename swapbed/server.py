@@ -1,0 +1,184 @@
+"""The local Prefect server: started on demand, once, on a free port of the loopback, with the controller beside it.
+
+`ensure()` is what every command calls; it costs two small files when the server runs. `PREFECT_API_URL`, or `prefect_api_url` in
+the settings, names another server instead; the controller is ours in either case.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from models.protocol.control import Message
+from models.settings import settings
+from nodeops.identity import ProcessIdentity
+from swapbed.daemon import Daemon
+
+LOOPBACK = "127.0.0.1"
+# Figures of the task run recorder: with SQLite's defaults, back-to-back flows meet 503s and stall for seconds.
+SERVER_ENVIRONMENT = {
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.5",
+    "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "1",
+}
+CLIENT_ENVIRONMENT = {
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    "DO_NOT_TRACK": "1",
+}
+
+
+class Address(Message):
+    """Where the local server listens. ready: it has answered once since it was started."""
+
+    port: int
+    ready: bool
+
+    @property
+    def ui(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def api(self) -> str:
+        return f"{self.ui}/api"
+
+
+class Status(Message):
+    """What `swapbed status` shows. api: of whichever server is used; the processes: None where not running or not ours."""
+
+    api: str | None
+    external: bool
+    server: ProcessIdentity | None
+    controller: ProcessIdentity | None
+
+    @property
+    def ui(self) -> str | None:
+        return self.api.removesuffix("/api") if self.api else None
+
+
+def home() -> Path:
+    return settings().state_dir / "prefect"
+
+
+def external_api() -> str | None:
+    """The server that was asked for instead of the local one."""
+    return os.environ.get("PREFECT_API_URL") or settings().prefect_api_url
+
+
+def ensure() -> str:
+    """The API's URL of a running server, with a controller running; starts what is missing."""
+    api = external_api() or _ensure_server()
+    _ensure_controller(api)
+    return api
+
+
+def client_environment(api: str) -> dict[str, str]:
+    """What a process needs in its environment before it imports prefect."""
+    return {**CLIENT_ENVIRONMENT, "PREFECT_API_URL": api, "PREFECT_HOME": str(home())}
+
+
+def status() -> Status:
+    address = _address()
+    server = _server().identity()
+    api = external_api() or (address.api if address and server else None)
+    return Status(api=api, external=external_api() is not None, server=server, controller=_controller().identity())
+
+
+def down() -> Status:
+    """Stop controller and server; instances live on. Returns what was there."""
+    before = status()
+    for daemon in (_controller(), _server()):
+        if daemon.directory.is_dir():
+            with daemon.alone():
+                daemon.stop()
+    return before
+
+
+def _server() -> Daemon:
+    return Daemon(home(), "server")
+
+
+def _controller() -> Daemon:
+    return Daemon(settings().state_dir / "controller", "controller")
+
+
+def _address() -> Address | None:
+    try:
+        return Address.model_validate_json((home() / "address.json").read_text())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _write_address(address: Address) -> None:
+    new = home() / "address.json.new"
+    new.write_text(address.model_dump_json())
+    new.replace(home() / "address.json")
+
+
+def _ensure_server() -> str:
+    daemon = _server()
+    address = _address()
+    if address and address.ready and daemon.identity():
+        return address.api
+    with daemon.alone():
+        address = _address()
+        if address is None or daemon.identity() is None:
+            address = _start_server(daemon, address.port if address else 0)
+        if not address.ready:
+            daemon.await_ready(lambda: _answers(address.api))
+            address = Address(port=address.port, ready=True)
+            _write_address(address)
+    return address.api
+
+
+def _start_server(daemon: Daemon, port: int) -> Address:
+    """On the port it had before, if that is free. The socket is bound here and inherited, so nobody can take the port in between."""
+    with _listen(port) as listening:
+        address = Address(port=listening.getsockname()[1], ready=False)
+        _write_address(address)
+        environment = {**os.environ, **SERVER_ENVIRONMENT, "PREFECT_HOME": str(home()), "PREFECT_API_URL": address.api,
+                       "PREFECT_UI_API_URL": address.api}
+        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--fd", str(listening.fileno()),
+                   "--log-level", "warning"]
+        daemon.spawn(command, environment, inherit=[listening.fileno()])
+    return address
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((LOOPBACK, port))
+    except OSError:
+        listening.bind((LOOPBACK, 0))
+    listening.listen(256)
+    return listening
+
+
+def _answers(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5) as reply:
+            return reply.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _ensure_controller(api: str) -> None:
+    daemon = _controller()
+    if daemon.identity():
+        return
+    with daemon.alone():
+        if daemon.identity() is None:
+            daemon.spawn([sys.executable, "-m", "swapbed.controller"], {**os.environ, **client_environment(api)})
+            daemon.await_ready((daemon.directory / "controller.sock").is_socket)
