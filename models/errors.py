@@ -83,6 +83,10 @@ class StoreProblem(SwapbedError):
     exit_code, http_status = 7, 503
 
 
+class StoreUnavailable(StoreProblem):
+    """The object store did not answer, broke the connection, or asked to slow down: trying again may help."""
+
+
 class Corrupt(SwapbedError):
     """Stored bytes do not match their hash, or a chunk is missing; `where` names it and what needs it."""
 
