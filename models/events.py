@@ -36,10 +36,16 @@ class Arguments(BaseModel):
     jitter_distribution: Literal["uniform", "normal", "pareto"] | None = None
     loss: float | None = Field(default=None, ge=0, le=1)
     queue_limit: int | None = Field(default=None, gt=0)
+    queue_unit: Literal["packets", "bytes"] | None = None
+    red_min_threshold: float | None = Field(default=None, gt=0)
+    red_max_threshold: float | None = Field(default=None, gt=0)
+    red_weight: float | None = Field(default=None, gt=0, le=1)
+    red_linear_term: float | None = Field(default=None, gt=0)
     # traffic
     packet_size_bytes: int | None = Field(default=None, ge=1, le=65507)
     rate_bps: int | None = Field(default=None, ge=0)
     interval_s: Seconds | None = None
+    type_of_service: int | None = Field(default=None, ge=0, le=255)
     # instance
     text: str | None = None
     parameters: dict[str, str] | None = Field(default=None, description="of the run to start")
@@ -67,15 +73,18 @@ class Verb:
 
 
 _PROGRAM = frozenset({"command", "directory", "timeout_s", "expected_exit_code", "environment", "tag"})
-_LINK = frozenset({"member", "direction", "bandwidth_bps", "delay_s", "jitter_s", "jitter_distribution", "loss", "queue_limit"})
-_TRAFFIC = frozenset({"packet_size_bytes", "rate_bps", "interval_s"})
+_LINK = frozenset({"member", "direction", "bandwidth_bps", "delay_s", "jitter_s", "jitter_distribution", "loss", "queue_limit",
+                   "queue_unit", "red_min_threshold", "red_max_threshold", "red_weight", "red_linear_term"})
+_TRACE = frozenset({"member"})
+_TRAFFIC = frozenset({"packet_size_bytes", "rate_bps", "interval_s", "type_of_service"})
 
 VERBS: dict[str, dict[str, Verb]] = {
     "program": {"start": Verb(allows=_PROGRAM), "run": Verb(completes=True, allows=_PROGRAM), "stop": Verb(),
                 "kill": Verb(requires=frozenset({"signal"})), "set": Verb(allows=_PROGRAM)},
     "traffic": {"start": Verb(), "stop": Verb(), "modify": Verb(allows=_TRAFFIC), "reset": Verb(completes=True)},
     "lan": {"up": Verb(allows=frozenset({"member"})), "down": Verb(allows=frozenset({"member"})), "modify": Verb(allows=_LINK),
-            "reset": Verb(completes=True), "trace-start": Verb(), "trace-stop": Verb(), "trace-snapshot": Verb(completes=True)},
+            "reset": Verb(completes=True), "trace-start": Verb(allows=_TRACE), "trace-stop": Verb(allows=_TRACE),
+            "trace-snapshot": Verb(completes=True, allows=_TRACE)},
     "node": {"reboot": Verb(completes=True), "snapshot": Verb(completes=True, allows=frozenset({"text"})), "stop": Verb()},
     "sequence": {"start": Verb(), "run": Verb(completes=True)},
     "timeline": {"start": Verb(), "run": Verb(completes=True)},

@@ -111,6 +111,7 @@ class Trace(Part):
     filter: str = Field(default="", description="tcpdump expression")
     snap_bytes: int = Field(default=0, ge=0, description="0: all of a `packet`, 64 of a `header`")
     end_nodes: bool = Field(default=False, description="capture in the nodes, too")
+    members: tuple[str, ...] = Field(default=(), description="only what these nodes send; empty: every member")
 
 
 class Lan(Part):
@@ -236,6 +237,7 @@ class Sequence(Part):
 
     name: str
     steps: tuple[Event, ...] = ()
+    on_error: str | None = Field(default=None, description="sequence run in place of the rest when a step failed; its outcome counts then")
 
 
 class TimelineEntry(Event):
@@ -346,7 +348,8 @@ class Spec(Part):
                                        group.name)
         for where, event in self.all_events():
             check_event(event, kinds, self.groups, where)
-        hooks = [(self.on_start, "on_start"), (self.on_stop, "on_stop"), *((n.on_failure, n.name) for n in self.nodes)]
+        hooks = [(self.on_start, "on_start"), (self.on_stop, "on_stop"), *((n.on_failure, n.name) for n in self.nodes),
+                 *((s.on_error, s.name) for s in self.sequences)]
         for hook, about in hooks:
             if hook is not None and kinds.get(hook) not in (TargetKind.SEQUENCE, TargetKind.TIMELINE):
                 raise Inconsistent(f"hook '{hook}' is not a sequence or timeline of this template", about)
@@ -386,6 +389,8 @@ def _check_network(spec: Spec) -> None:
             raise Inconsistent(f"link '{lan.name}' has {len(lan.members)} ends instead of 2", lan.name)
         if not lan.members:
             raise Inconsistent(f"LAN '{lan.name}' has no members", lan.name)
+        if lan.trace and (strangers := set(lan.trace.members) - {m.node for m in lan.members}):
+            raise Inconsistent(f"'{lan.name}' is to be traced at '{min(strangers)}', which is not a member of it", lan.name)
         for m in lan.members:
             if m.node not in nodes:
                 raise Inconsistent(f"{lan.kind} '{lan.name}' names unknown node '{m.node}'", lan.name, m.node)
