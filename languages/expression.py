@@ -141,7 +141,7 @@ class _Parser:
             result = Quantity(left.number % right.number, self._like(left, right))
         else:
             if right.unit and left.unit != right.unit:
-                raise ValueError(f"{left} divided by {right} has no meaning in '${{{self._text}}}': expected like units, or a plain divisor")
+                raise ValueError(f"{left} by {right} has no meaning in '${{{self._text}}}': expected like units, or a divisor without")
             number = left.number / right.number
             number = Fraction(math.floor(number)) if sign == "//" else number
             result = Quantity(number, "" if right.unit else left.unit)
