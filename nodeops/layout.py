@@ -2,13 +2,18 @@
 
     instances/ID/
       spec.json            what this instance runs: the evaluated `models.spec.Spec`
-      identity.json        name, project, fence (highest lease number seen)
+      identity.json        name, project, state, fence (highest lease number seen)
+      lock                 held by whoever changes the instance
       journal.jsonl        every kernel object, written before it is made (`nodeops.journal`)
       clock.json           `nodeops.clock.ClockState`
-      layer/               lower layer shared by the nodes: masks, /swapbed/init, /swapbed/datastore
+      layer/               empty: where the lower layer that the nodes share is mounted, seen by nodes alone (`nodeops.layer`)
+      shared/swapbed/datastore/   the instance's copy of its template's datastore, copy-on-write in every node
       wires.sock .log .pid control socket, log and identity of the wires; conductor.* likewise
       events.jsonl         every event as it really happened; outbox.jsonl: what the controller must hear
-      nodes/NODE/          upper/ work/ root/ (overlay), netns (a bind mount), init.pid
+      nodes/NODE/          upper/ work/ lower/ (overlay), init.pid; root/: empty, where its root is mounted, seen by that node alone
+
+A node is its processes: its mounts and its network namespace are seen by nobody else and end with its init. Whoever needs
+them while it lives goes through `nodeops.reach`, which makes sure of the right process.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ class NodeLayout:
 
     @property
     def upper(self) -> Path:
-        """The overlay's upper layer: exactly what the node changed."""
+        """The overlay's upper layer: exactly what the node changed. Reading it from outside is always allowed."""
         return self.root / "upper"
 
     @property
@@ -33,30 +38,28 @@ class NodeLayout:
         return self.root / "work"
 
     @property
-    def mounted(self) -> Path:
-        """The node's root file system as the host sees it."""
+    def lower(self) -> Path:
+        """Files that Swapbed writes for this node alone: hosts, hostname."""
+        return self.root / "lower"
+
+    @property
+    def mount_point(self) -> Path:
         return self.root / "root"
 
     @property
-    def netns(self) -> Path:
-        return self.root / "netns"
-
-    @property
     def init_pid(self) -> Path:
+        """`nodeops.identity.ProcessIdentity` of its init."""
         return self.root / "init.pid"
 
     @property
-    def init_socket(self) -> Path:
-        return self.mounted / "swapbed" / "run" / "init.sock"
-
-    @property
     def logs(self) -> Path:
-        """Seen in the node as /swapbed/logs; one directory per agent."""
-        return self.mounted / "swapbed" / "logs"
+        """Seen in the node as /swapbed/logs; one directory per agent. Missing until something was written."""
+        return self.upper / "swapbed" / "logs"
 
     @property
     def archive(self) -> Path:
-        return self.mounted / "swapbed" / "archive"
+        """Seen in the node as /swapbed/archive. Missing until something was written."""
+        return self.upper / "swapbed" / "archive"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,10 @@ class InstanceLayout:
         return self.root / "identity.json"
 
     @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
     def journal(self) -> Path:
         return self.root / "journal.jsonl"
 
@@ -82,6 +89,14 @@ class InstanceLayout:
     @property
     def layer(self) -> Path:
         return self.root / "layer"
+
+    @property
+    def shared(self) -> Path:
+        return self.root / "shared"
+
+    @property
+    def datastore(self) -> Path:
+        return self.shared / "swapbed" / "datastore"
 
     @property
     def events(self) -> Path:

@@ -1,0 +1,71 @@
+"""Reaching a living node from its host: its network namespace, its files, its init.
+
+All three are reached through the init process, whose identity is looked at before and after something of it was opened, so
+that a pid that is somebody else's by now opens nothing. What is opened stays valid whatever happens to the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import Conflict, NotFound
+from models.protocol.init import RUN_DIRECTORY
+from nodeops.identity import ProcessIdentity
+from nodeops.layout import NodeLayout
+from nodeops.linux import open_in_root
+
+INIT_SOCKET = "init.sock"
+
+
+def init_identity(node: NodeLayout) -> ProcessIdentity:
+    """Of the node's init, living or not. Raises NotFound if the node was never started."""
+    try:
+        return ProcessIdentity.model_validate_json(node.init_pid.read_bytes())
+    except FileNotFoundError:
+        raise NotFound("this node was never started on this host", where=node.root.name) from None
+
+
+def _open_of_init(node: NodeLayout, what: str, flags: int) -> int:
+    identity = init_identity(node)
+    fd = -1
+    try:
+        if not identity.alive():
+            raise ProcessLookupError
+        fd = os.open(f"/proc/{identity.pid}/{what}", flags | os.O_CLOEXEC)
+        if not identity.alive():
+            raise ProcessLookupError
+    except (ProcessLookupError, FileNotFoundError):
+        if fd >= 0:
+            os.close(fd)
+        raise Conflict("the node is dead: its init has ended", where=node.root.name, next="See `swapbed inspect`") from None
+    return fd
+
+
+def open_network(node: NodeLayout) -> int:
+    """An fd of the node's network namespace, for setns(2); the namespace lives while this is open. The caller closes it."""
+    return _open_of_init(node, "ns/net", os.O_RDONLY)
+
+
+def open_root(node: NodeLayout) -> int:
+    """An fd of the node's root directory, all its mounts below it. Open paths in it with `linux.open_in_root`. The caller closes it."""
+    return _open_of_init(node, "root", os.O_PATH | os.O_DIRECTORY)
+
+
+@contextmanager
+def init_socket(node: NodeLayout) -> Iterator[Path]:
+    """A path, valid within, that `nodeops.init.client` can connect to. A symlink put in its place in the node leads nowhere else."""
+    root = open_root(node)
+    try:
+        try:
+            run = open_in_root(root, f"{RUN_DIRECTORY}/run", os.O_PATH | os.O_DIRECTORY)
+        except OSError as error:
+            raise NotFound(f"the node's init has no socket ({error.strerror})", where=node.root.name) from error
+        try:
+            yield Path(f"/proc/self/fd/{run}/{INIT_SOCKET}")
+        finally:
+            os.close(run)
+    finally:
+        os.close(root)
