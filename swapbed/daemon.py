@@ -54,7 +54,7 @@ class Daemon:
                     break
                 except BlockingIOError:
                     if time.monotonic() > deadline:
-                        raise TimedOut(f"somebody else has been starting or stopping it for {patience_s:g} s", where=str(lock.name)) from None
+                        raise TimedOut(f"somebody else has been starting or stopping it for {patience_s:g} s", where=lock.name) from None
                     time.sleep(0.02)
             yield
 

@@ -168,7 +168,7 @@ def _listen(port: int) -> socket.socket:
 
 def _answers(api: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{api}/health", timeout=5) as reply:
+        with urllib.request.urlopen(f"{api}/health", timeout=1) as reply:
             return reply.status == 200
     except (urllib.error.URLError, OSError):
         return False

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.tables.columns import Instant, Json, new_id, now
+
+LIVING_ROOT = text("number = 1 AND expunged_at IS NULL")
 
 
 class Template(SQLModel, table=True):
@@ -17,7 +19,8 @@ class Template(SQLModel, table=True):
     Expunging empties source, datastore and the rest of the content, and keeps the row as a tombstone.
     """
 
-    __table_args__ = (UniqueConstraint("project_id", "digest"), UniqueConstraint("root_id", "number"))
+    __table_args__ = (UniqueConstraint("project_id", "digest"), UniqueConstraint("root_id", "number"),
+                      Index("uq_template_root_name", "project_id", "name", unique=True, sqlite_where=LIVING_ROOT, postgresql_where=LIVING_ROOT))
 
     id: str = Field(default_factory=lambda: new_id("t"), primary_key=True)
     project_id: str = Field(foreign_key="project.id", index=True)

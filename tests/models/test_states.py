@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from models.database import reading, writing
 from models.errors import Conflict, NotFound
 from models.states import CHECKPOINT, INSTANCE, RECORD, RUN, InstanceState, Machine
-from models.tables import Instance, Project, StoredSpec, Template
+from models.tables import Instance
 from models.transition import transition
 
 
@@ -48,44 +48,29 @@ def test_check_says_no_to_exactly_what_the_table_lacks_and_lists_the_rest(machin
         assert all(choice in str(refused.value) for choice in machine.follows[present])
 
 
-def _instance(database: Engine, state: InstanceState = InstanceState.DEFINED) -> str:
+def test_a_transition_changes_state_and_columns_or_neither(database: Engine, instance: Instance) -> None:
     with writing(database) as session:
-        project = Project(name=f"p{id(session)}")
-        session.add(project)
-        session.flush()
-        template = Template(project_id=project.id, digest="0", root_id="t-root", id="t-root", number=1, name="x", language="yaml",
-                            source="", source_name="x.yml", created_by="root")
-        spec = StoredSpec(project_id=project.id, digest="0", body="{}")
-        session.add_all([template, spec])
-        session.flush()
-        instance = Instance(project_id=project.id, template_id=template.id, spec_id=spec.id, name="x", state=state, seed=1, incarnation="a",
-                            created_by="root")
-        session.add(instance)
-    return instance.id
-
-
-def test_a_transition_changes_state_and_columns_or_neither(database: Engine) -> None:
-    row = _instance(database)
-    with writing(database) as session:
-        transition(session, Instance, row, InstanceState.INSTANTIATING, reason="because")
-        transition(session, Instance, row, InstanceState.INSTANTIATING, reason="twice is once")
+        transition(session, Instance, instance.id, InstanceState.INSTANTIATING, reason="because")
+        transition(session, Instance, instance.id, InstanceState.INSTANTIATING, reason="twice is once")
     with pytest.raises(Conflict, match="possible: broken, destroying, failed, up"), writing(database) as session:
-        transition(session, Instance, row, InstanceState.SWAPPED_OUT, reason="never")
+        transition(session, Instance, instance.id, InstanceState.SWAPPED_OUT, reason="never")
     with reading(database) as session:
-        instance = session.get_one(Instance, row)
-    assert (instance.state, instance.reason) == (InstanceState.INSTANTIATING, "because")
+        changed = session.get_one(Instance, instance.id)
+    assert (changed.state, changed.reason) == (InstanceState.INSTANTIATING, "because")
     with pytest.raises(NotFound), writing(database) as session:
         transition(session, Instance, "i-none", InstanceState.UP)
 
 
-def test_of_two_that_want_different_things_one_wins(database: Engine) -> None:
-    row = _instance(database, InstanceState.UP)
+def test_of_two_that_want_different_things_one_wins(database: Engine, instance: Instance) -> None:
+    with writing(database) as session:
+        for state in (InstanceState.INSTANTIATING, InstanceState.UP):
+            transition(session, Instance, instance.id, state)
     outcomes: list[str] = []
 
     def want(target: InstanceState) -> None:
         try:
             with writing(database) as session:
-                transition(session, Instance, row, target, expected=InstanceState.UP)
+                transition(session, Instance, instance.id, target, expected=InstanceState.UP)
             outcomes.append(target)
         except Conflict:
             outcomes.append("refused")
@@ -96,5 +81,5 @@ def test_of_two_that_want_different_things_one_wins(database: Engine) -> None:
     for thread in threads:
         thread.join()
     with reading(database) as session:
-        assert session.get_one(Instance, row).state in outcomes
+        assert session.get_one(Instance, instance.id).state in outcomes
     assert outcomes.count("refused") == 1

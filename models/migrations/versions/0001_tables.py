@@ -10,6 +10,7 @@ branch_labels = None
 depends_on = None
 
 LIVING = sa.text("ended_at IS NULL")
+LIVING_ROOT = sa.text("number = 1 AND expunged_at IS NULL")
 
 
 def upgrade() -> None:
@@ -116,6 +117,9 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_template_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_template_parent_id"), ["parent_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_template_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(
+            "uq_template_root_name", ["project_id", "name"], unique=True, sqlite_where=LIVING_ROOT, postgresql_where=LIVING_ROOT
+        )
 
     op.create_table(
         "instance",
@@ -129,6 +133,7 @@ def upgrade() -> None:
         sa.Column("parameters", sa.JSON().with_variant(JSONB(), "postgresql"), nullable=False),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("start_run", sa.Boolean(), nullable=False),
+        sa.Column("datastore_directory", sa.String(), nullable=True),
         sa.Column("replay_of_id", sa.String(), nullable=True),
         sa.Column("forked_from_id", sa.String(), nullable=True),
         sa.Column("checkpoint_id", sa.String(), nullable=True),
@@ -158,8 +163,8 @@ def upgrade() -> None:
             "uq_instance_living_name",
             ["project_id", "name"],
             unique=True,
-            sqlite_where=sa.text("ended_at IS NULL"),
-            postgresql_where=sa.text("ended_at IS NULL"),
+            sqlite_where=LIVING,
+            postgresql_where=LIVING,
         )
 
     op.create_table(
@@ -402,7 +407,7 @@ def downgrade() -> None:
 
     op.drop_table("outbox_message")
     with op.batch_alter_table("instance", schema=None) as batch_op:
-        batch_op.drop_index("uq_instance_living_name", sqlite_where=LIVING, postgresql_where=sa.text("ended_at IS NULL"))
+        batch_op.drop_index("uq_instance_living_name", sqlite_where=LIVING, postgresql_where=LIVING)
         batch_op.drop_index(batch_op.f("ix_instance_template_id"))
         batch_op.drop_index(batch_op.f("ix_instance_state"))
         batch_op.drop_index(batch_op.f("ix_instance_replay_of_id"))
@@ -412,6 +417,7 @@ def downgrade() -> None:
 
     op.drop_table("instance")
     with op.batch_alter_table("template", schema=None) as batch_op:
+        batch_op.drop_index("uq_template_root_name", sqlite_where=LIVING_ROOT, postgresql_where=LIVING_ROOT)
         batch_op.drop_index(batch_op.f("ix_template_project_id"))
         batch_op.drop_index(batch_op.f("ix_template_parent_id"))
         batch_op.drop_index(batch_op.f("ix_template_name"))
