@@ -135,11 +135,11 @@ def _ensure_server() -> str:
         address = _address()
         if address is None or daemon.identity() is None:
             address = _start_server(daemon, address.port if address else 0)
+        api = address.api
         if not address.ready:
-            daemon.await_ready(lambda: _answers(address.api))
-            address = Address(port=address.port, ready=True)
-            _write_address(address)
-    return address.api
+            daemon.await_ready(lambda: _answers(api))
+            _write_address(Address(port=address.port, ready=True))
+    return api
 
 
 def _start_server(daemon: Daemon, port: int) -> Address:
@@ -158,6 +158,8 @@ def _start_server(daemon: Daemon, port: int) -> Address:
 def _listen(port: int) -> socket.socket:
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Inherited by accepted connections. asyncio, given an fd, does not set it, and each reply would wait 40 ms for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listening.bind((LOOPBACK, port))
     except OSError:
