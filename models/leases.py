@@ -15,36 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Double, Engine, case, update
+from sqlalchemy import Engine, case, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import Session
 
 from models.database import engine, reading, writing
+from models.database_clock import DatabaseNow
 from models.errors import Conflict, StoreProblem
 from models.states import Subject
 from models.tables import LeaseRow
 
 TIME_TO_LIVE_S = 30.0
 RENEWALS_PER_LIFE = 6
-
-
-class _Now(FunctionElement[float]):
-    """Seconds since 1970 by the database's clock, so that hosts' clocks need not agree."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(_Now, "sqlite")
-def _now_sqlite(element: _Now, compiler: Any, **_: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(_Now, "postgresql")
-def _now_postgresql(element: _Now, compiler: Any, **_: Any) -> str:
-    return "extract(epoch from clock_timestamp())::double precision"
 
 
 @dataclass(frozen=True)
@@ -73,7 +55,7 @@ class Lease:
 
 def _touch(session: Session, lease: Lease, values: dict[str, Any]) -> bool:
     statement = update(LeaseRow).where(_is(LeaseRow.subject, lease.subject), _is(LeaseRow.subject_id, lease.subject_id),
-                                       _is(LeaseRow.fence, lease.fence), LeaseRow.expires_s > _Now())
+                                       _is(LeaseRow.fence, lease.fence), LeaseRow.expires_s > DatabaseNow())
     return session.connection().execute(statement.values(values)).rowcount == 1
 
 
@@ -91,14 +73,14 @@ def acquire(subject: Subject, subject_id: str, *, holder: str, purpose: str, tim
         present = session.get(LeaseRow, (subject, subject_id))
         over_anyway = present is not None and is_dead is not None and is_dead(present.holder)
         insert = (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(LeaseRow)
-        free = LeaseRow.expires_s <= _Now()
+        free = LeaseRow.expires_s <= DatabaseNow()
         if over_anyway and present is not None:
             free |= LeaseRow.fence == present.fence
         taken = session.connection().execute(insert.values(
-            subject=subject, subject_id=subject_id, fence=1, holder=holder, purpose=purpose, expires_s=_Now() + time_to_live_s,
+            subject=subject, subject_id=subject_id, fence=1, holder=holder, purpose=purpose, expires_s=DatabaseNow() + time_to_live_s,
         ).on_conflict_do_update(
             index_elements=["subject", "subject_id"],
-            set_={"fence": LeaseRow.fence + 1, "holder": holder, "purpose": purpose, "expires_s": _Now() + time_to_live_s},
+            set_={"fence": LeaseRow.fence + 1, "holder": holder, "purpose": purpose, "expires_s": DatabaseNow() + time_to_live_s},
             where=free,
         ).returning(LeaseRow.fence)).scalar()
     if taken is None:
@@ -117,13 +99,13 @@ def _taken(subject: Subject, subject_id: str, on: Engine | None) -> Conflict:
 def _remaining(row: LeaseRow) -> Any:
     from sqlalchemy import select
 
-    return select(case((_Now() < row.expires_s, row.expires_s - _Now()), else_=0.0))
+    return select(case((DatabaseNow() < row.expires_s, row.expires_s - DatabaseNow()), else_=0.0))
 
 
 def renew(lease: Lease, time_to_live_s: float = TIME_TO_LIVE_S, on: Engine | None = None) -> bool:
     """Whether it is still held; if so, its time begins anew."""
     with writing(on) as session:
-        return _touch(session, lease, {"expires_s": _Now() + time_to_live_s})
+        return _touch(session, lease, {"expires_s": DatabaseNow() + time_to_live_s})
 
 
 def release(lease: Lease, on: Engine | None = None) -> None:
@@ -137,7 +119,7 @@ def expired(on: Engine | None = None) -> list[LeaseRow]:
     from sqlmodel import select
 
     with reading(on) as session:
-        return list(session.exec(select(LeaseRow).where(LeaseRow.expires_s > 0, LeaseRow.expires_s <= _Now())))
+        return list(session.exec(select(LeaseRow).where(LeaseRow.expires_s > 0, LeaseRow.expires_s <= DatabaseNow())))
 
 
 @contextmanager

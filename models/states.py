@@ -18,7 +18,8 @@ State = TypeVar("State", bound=StrEnum)
 class Subject(StrEnum):
     """Kinds of things that leases and metadata are about."""
 
-    PROJECT, TEMPLATE, INSTANCE, RUN, RECORD, CHECKPOINT, HOST = "project", "template", "instance", "run", "record", "checkpoint", "host"
+    PROJECT, TEMPLATE, INSTANCE, RUN, RECORD, CHECKPOINT, HOST, STORE = (
+        "project", "template", "instance", "run", "record", "checkpoint", "host", "store")
 
 
 class InstanceState(StrEnum):
@@ -69,6 +70,18 @@ class PlacementState(StrEnum):
 
 class RecordingState(StrEnum):
     RECORDING, PAUSED, CLOSED = "recording", "paused", "closed"
+
+
+class PackState(StrEnum):
+    """granted: somebody may be sending it; claimed: there, not yet verified; retired: nothing is in it any more; damaged: bytes are wrong."""
+
+    GRANTED, CLAIMED, VERIFIED, RETIRED, DAMAGED = "granted", "claimed", "verified", "retired", "damaged"
+
+
+class TransferState(StrEnum):
+    """issued: its token has not been used; open: chunks may come and go; finished and aborted: over."""
+
+    ISSUED, OPEN, FINISHED, ABORTED = "issued", "open", "finished", "aborted"
 
 
 class HostState(StrEnum):

@@ -62,8 +62,8 @@ def start_juicefs(directory: Path, access_key: str, secret_key: str, port: int |
     environment = {**os.environ, "MINIO_ROOT_USER": access_key, "MINIO_ROOT_PASSWORD": secret_key, "HOME": str(directory)}
     with (directory / "server.log").open("ab") as log:
         if not (directory / "metadata.db").exists():
-            format_command = [program, "format", "--storage", "file", "--bucket", f"{directory}/data", "--trash-days", "0", metadata, "swapbed"]
-            subprocess.run(format_command, check=True, env=environment, stdout=log, stderr=log)
+            make = [program, "format", "--storage", "file", "--bucket", f"{directory}/data", "--trash-days", "0", metadata, "swapbed"]
+            subprocess.run(make, check=True, env=environment, stdout=log, stderr=log)
         address = f"{LOOPBACK}:{port or free_port()}"
         command = [program, "gateway", "--multi-buckets", "--keep-etag", "--object-tag", "--object-meta", "--no-usage-report",
                    "--no-banner", "--backup-meta", "0", "--attr-cache", "0", "--dir-entry-cache", "0", "--cache-size", "0",

@@ -7,6 +7,7 @@ UTC; those ending in `_ns` are virtual. What a state column may become is in `mo
 
 from sqlmodel import SQLModel
 
+from models.tables.catalog import Chunk, Pack, Root, StoreIdentity, Transfer
 from models.tables.checkpoint import Checkpoint, CheckpointPart
 from models.tables.host import Host
 from models.tables.instance import Instance, Placement
@@ -21,5 +22,6 @@ from models.tables.template import StoredSpec, Template
 
 SCHEMA = SQLModel.metadata
 
-__all__ = ["SCHEMA", "ActivityEvent", "Checkpoint", "CheckpointPart", "Host", "Instance", "LeaseRow", "Metadata", "MetadataChange",
-           "OutboxMessage", "Placement", "Project", "Record", "Recording", "RecordingEvent", "Run", "StoredSpec", "Template"]
+__all__ = ["SCHEMA", "ActivityEvent", "Checkpoint", "CheckpointPart", "Chunk", "Host", "Instance", "LeaseRow", "Metadata",
+           "MetadataChange", "OutboxMessage", "Pack", "Placement", "Project", "Record", "Recording", "RecordingEvent", "Root", "Run",
+           "StoreIdentity", "StoredSpec", "Template", "Transfer"]
