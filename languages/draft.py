@@ -71,6 +71,7 @@ class Draft:
         self.groups: dict[str, Group] = {}
         self.warnings: list[Warning_] = []
         self._steps: dict[str, list[tuple[Event, str]]] = {}
+        self._on_error: dict[str, str] = {}
         self._entries: dict[str, list[tuple[TimelineEntry, str]]] = {}
         self._events: list[tuple[TimedEvent, str]] = []
         self._places: dict[tuple[str, ...], str] = {}
@@ -112,9 +113,11 @@ class Draft:
         self._claim(group.name, "group", where)
         self.groups[group.name] = group
 
-    def add_sequence(self, name: str, where: str) -> None:
+    def add_sequence(self, name: str, where: str, on_error: str | None = None) -> None:
         self._claim(name, "sequence", where)
         self._steps[name] = []
+        if on_error is not None:
+            self._on_error[name] = on_error
 
     def add_step(self, sequence: str, step: Event, where: str) -> None:
         self._steps[sequence].append((step, where))
@@ -143,7 +146,8 @@ class Draft:
         try:
             return Spec(**self.fields, parameters=self.parameters, nodes=tuple(self.nodes.values()),
                         lans=assign(list(self.lans.values())), agents=tuple(self.agents.values()), groups=tuple(self.groups.values()),
-                        sequences=tuple(Sequence(name=n, steps=tuple(s for s, _ in steps)) for n, steps in self._steps.items()),
+                        sequences=tuple(Sequence(name=n, steps=tuple(s for s, _ in steps), on_error=self._on_error.get(n))
+                                        for n, steps in self._steps.items()),
                         timelines=tuple(Timeline(name=n, entries=tuple(e for e, _ in entries)) for n, entries in self._entries.items()),
                         events=tuple(e for e, _ in self._events))
         except Inconsistent as error:

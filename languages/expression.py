@@ -24,6 +24,7 @@ from languages.nearest import nearest
 RUNTIME_NAMES = frozenset({"DATASTORE", "ARCHIVE", "NODE", "LOGDIR", "RUN"})
 
 _LENGTH_LIMIT = 1000
+_RESULT_LIMIT = 1 << 20
 _DEPTH_LIMIT = 50
 _MAGNITUDE_LIMIT = 10**30
 _OPENING = re.compile(r"\$(\$|\{)")
@@ -49,7 +50,8 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
     """The text with every `${…}` replaced. Raises ValueError saying what was expected."""
     if "$" not in text:
         return text
-    pieces, at = [], 0
+    pieces: list[str] = []
+    at = length = 0
     while (opening := _OPENING.search(text, at)) is not None:
         pieces.append(text[at:opening.start()])
         at = opening.end()
@@ -59,6 +61,9 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
         end = _closing(text, at)
         pieces.append(_replace(text[at:end], values))
         at = end + 1
+        length += len(pieces[-1])
+        if length > _RESULT_LIMIT:
+            raise ValueError(f"a text comes out longer than {_RESULT_LIMIT >> 20} MiB")
     pieces.append(text[at:])
     return "".join(pieces)
 

@@ -12,7 +12,7 @@ from languages.units import (
     parse_rate,
     parse_size,
 )
-from languages.words import Misread, Plain, Word, boolean, choice, integer, mapping, number, read, text, within, write
+from languages.words import Misread, Plain, Word, boolean, choice, integer, mapping, number, read, text, texts, within, write
 from models.spec import Queue, Red, Trace
 
 RED = {
@@ -74,6 +74,7 @@ SHAPING = {
 _TRACE = {
     "what": Word("what", choice("header", "packet", "monitor")), "filter": Word("filter", text),
     "snap": Word("snap_bytes", lambda v: parse_size(v, "snap")), "end_nodes": Word("end_nodes", boolean),
+    "members": Word("members", texts, list),
 }
 
 

@@ -10,11 +10,16 @@ from models.errors import InvalidInput
 from models.spec import Parameter
 
 TYPES = ("string", "integer", "number", "boolean", "duration", "rate")
+VALUE_LIMIT = 64 << 10
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def check_value(type: str, value: str) -> str:
     """The value in its canonical spelling; ValueError saying what the type expects."""
+    if len(value) > VALUE_LIMIT:
+        raise ValueError(f"the value is longer than {VALUE_LIMIT >> 10} KiB: put data into the datastore")
+    if "\0" in value:
+        raise ValueError("a value cannot hold a NUL byte")
     try:
         if type == "integer":
             return str(int(value))
@@ -29,8 +34,6 @@ def check_value(type: str, value: str) -> str:
     except ValueError as error:
         detail = f" ({error})" if type in ("duration", "rate") else ""
         raise ValueError(f"'{value}' is not {_ARTICLES[type]}{detail}") from None
-    if "\0" in value:
-        raise ValueError("a value cannot hold a NUL byte")
     if type == "boolean":
         if value.lower() not in _TRUE + _FALSE:
             raise ValueError(f"'{value}' is not {_ARTICLES[type]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from languages.link_words import SHAPING
+from languages.link_words import RED, SHAPING
 from languages.units import format_duration, format_rate, format_size, parse_duration, parse_rate, parse_size
 from languages.words import (
     Misread,
@@ -93,7 +93,9 @@ ARGUMENTS = {
     "tag": Word("tag", text), "signal": Word("signal", text),
     "member": Word("member", text), "direction": Word("direction", choice("uplink", "downlink")),
     **{name: word for name, word in SHAPING.items() if name != "queue"}, "queue": Word("queue_limit", integer),
-    **{name: TRAFFIC[name] for name in ("packet_size", "rate", "interval")},
+    "queue_unit": Word("queue_unit", choice("packets", "bytes")),
+    **{f"red_{name}": Word(f"red_{RED[name].field}", number) for name in ("min", "max", "weight", "linear_term")},
+    **{name: TRAFFIC[name] for name in ("packet_size", "rate", "interval", "type_of_service")},
     "text": Word("text", text), "parameters": Word("parameters", texts_by_name),
     "environment_of_run": Word("environment_of_run", choice("inherit", "fresh")),
 }

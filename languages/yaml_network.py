@@ -1,0 +1,174 @@
+"""The nodes, links and LANs of a YAML file, our own short form and containerlab's alike, into a draft."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from languages.containerlab import (
+    IGNORED,
+    LINK_KEYS,
+    LINK_KINDS,
+    OTHERS,
+    PROGRAMS,
+    RENAMED,
+    Translator,
+    inherit,
+    leads_outside,
+    node_name,
+    translate_end,
+)
+from languages.draft import Draft, make
+from languages.links import DeclaredLan, read_lan, read_link
+from languages.nearest import nearest
+from languages.part_words import NODE
+from languages.words import Misread, Plain, choice, mapping, read, within
+from languages.yaml_reading import Reading, plain
+from languages.yaml_tree import Items, Part, Scalar, Table, describe
+from models.errors import InvalidInput
+from models.spec import Event, Node, ProgramAgent, TimedEvent
+
+_NOT_WORDS = (*PROGRAMS, *OTHERS, *RENAMED)
+
+
+@dataclass
+class Network:
+    """What the whole file says of its network. topology: the table with nodes and links, the root in the short form."""
+
+    reading: Reading
+    draft: Draft
+    translator: Translator
+    topology: Table
+    routing: str | None
+    families: tuple[Literal[4, 6], ...]
+    directory: Path | None
+
+    def nodes(self) -> None:
+        section = self.reading.table(self.topology, "nodes", "a mapping from node names to their settings")
+        for written, part in section.items.items():
+            where = self.reading.where(section, written)
+            if not isinstance(part, Table) and not (isinstance(part, Scalar) and part.text is None):
+                raise InvalidInput(f"expected a mapping of settings for node '{written}', not {describe(part)}", where=where)
+            own = part if isinstance(part, Table) else Table(section.key_lines[written])
+            self._node(self._node_name(written, where), inherit(self.reading, self.topology, own), where)
+
+    def links(self) -> None:
+        section = self.reading.items(self.topology, "links", "a list of links")
+        for part in section.items:
+            where = self.reading.where(part)
+            if not isinstance(part, Table):
+                raise InvalidInput(f"expected a link as a mapping with endpoints, not {describe(part)}", where=where)
+            self._link(part, where)
+
+    def lans(self, parent: Table) -> None:
+        section = self.reading.table(parent, "lans", "a mapping from LAN names to members and settings")
+        for name, part in section.items.items():
+            lan = self.reading.read(part, partial(self._read_lan, name), section, name)
+            self._add(lan, part, "members", self.reading.where(section, name))
+
+    def _read_lan(self, name: str, value: Plain) -> DeclaredLan:
+        return read_lan(name, mapping(value), self.families, self._select)
+
+    def _node_name(self, written: str, where: str) -> str:
+        name = node_name(written) if self.translator.clab_shape else written
+        if name != written:
+            self.draft.warn(f"node '{written}' is called '{name}': its name must be a DNS label", where)
+        return name
+
+    def _node(self, name: str, node: Table, where: str) -> None:
+        special = self.translator.kind_and_image(node)
+        for key in node.items:
+            if key in IGNORED and not (key == "network-mode" and plain(node.items[key]) == "none"):
+                self.translator.ignore(node, key, IGNORED[key])
+        renamed = self._renamed(node)
+        given = Table(node.line, {k: v for k, v in renamed.items.items() if k not in IGNORED and k not in (*_NOT_WORDS, "kind", "image")},
+                      renamed.key_lines)
+        fields: dict[str, Any] = {"routing": self.routing} if self.routing else {}
+        fields |= self.reading.read(given, lambda v: read(NODE, v, "a node"))
+        for key in special.keys() & {"kind"}:
+            fields[key] = self.reading.read(node.items[key], NODE[key].read, node, key)
+        if "image" in special:
+            fields["image"] = self._image(special["image"])
+        fields["volumes"] = (*fields.get("volumes", ()), *self.translator.volumes(name, node))
+        self.draft.add_node(make(Node, where, name=name, **fields), where)
+        for agent, command, start_s, place in self.translator.programs(name, node):
+            self.draft.add_agent(make(ProgramAgent, place, name=agent, node=name, command=command), place)
+            self.draft.add_event(TimedEvent(**Event(target=agent, verb="start").model_dump(), at_s=start_s), place)
+
+    def _renamed(self, node: Table) -> Table:
+        result = Table(node.line)
+        for key, part in node.items.items():
+            name = RENAMED.get(key, key)
+            if name in result.items:
+                raise InvalidInput(f"'{key}' and '{name}' are the same setting, given twice", where=self.reading.where(node, key))
+            result.put(name, node.key_lines[key], part)
+        return result
+
+    def _image(self, image: str) -> str:
+        return str((self.directory / image).resolve()) if image.startswith(".") and self.directory else image
+
+    def _link(self, part: Table, where: str) -> None:
+        link = plain(part)
+        if (outside := leads_outside(link, self.draft.nodes)) is not None:
+            self.draft.warn(f"a link of type '{outside}' leads out of the experiment and is left out; `outside: true` gives a node a way "
+                            "out", where)
+            return
+        if link.get("mtu") is not None:
+            self.translator.ignore(part, "mtu", "interfaces keep Ethernet's 1500 bytes")
+        kind = self.reading.read(part.items["type"], choice(*LINK_KINDS), part, "type") if link.get("type") is not None else "veth"
+        if kind == "dummy":
+            lan = self.reading.read(part, self._dummy)
+            self._add(lan, part, "endpoint", where)
+            return
+        lan = self.reading.read(part, lambda value: self._read_link(value, where))
+        self._add(lan, part, "endpoints", where)
+
+    def _read_link(self, value: Plain, where: str) -> DeclaredLan:
+        if self.translator.clab_shape and isinstance(value.get("endpoints"), list):
+            value = {**value, "endpoints": [translate_end(end, lambda text: self.draft.warn(text, where)) for end in value["endpoints"]]}
+        lan = read_link("", value, self.families, also=LINK_KEYS)
+        return self._with_name(lan, value.get("name"))
+
+    def _dummy(self, value: Plain) -> DeclaredLan:
+        if not isinstance(value.get("endpoint"), Mapping):
+            raise Misread("a link of type dummy lacks its endpoint: expected {node: …, interface: …}")
+        rest = {k: v for k, v in value.items() if k not in ("endpoint", "name", *LINK_KEYS)}
+        end = translate_end(value["endpoint"], lambda text: self.draft.warn(text))
+        return self._with_name(read_lan("", {**rest, "members": [end]}, self.families, self._select), value.get("name"))
+
+    def _with_name(self, lan: DeclaredLan, name: Plain) -> DeclaredLan:
+        """A link without a name is called after its ends: a-b, then a-b-2, …"""
+        if name is None:
+            base = "-".join(m.node for m in lan.members) if len(lan.members) > 1 else f"{lan.members[0].node}-dummy"
+            name, number = base[:60], 2
+            while self.draft.taken(name):
+                name, number = f"{base[:56]}-{number}", number + 1
+        return DeclaredLan(**{**vars(lan), "name": name})
+
+    def _add(self, lan: DeclaredLan, part: Part, key: str, where: str) -> None:
+        """With the line of every member, where members are written one by one."""
+        members = part.items.get(key) if isinstance(part, Table) else None
+        places: list[str] = []
+        if isinstance(members, Items) and len(members.items) == len(lan.members):
+            places = [self.reading.where(member) for member in members.items]
+        elif isinstance(members, Table) and len(members.items) == len(lan.members):
+            places = [self.reading.where(members, node) for node in members.items]
+        self.draft.add_lan(lan, where, places)
+
+    def _select(self, pattern: str) -> list[str]:
+        """The nodes that a pattern of a member list stands for, in their order."""
+        found = fnmatch.filter(self.draft.nodes, pattern)
+        if not found:
+            raise Misread(f"no node matches '{pattern}'", next=nearest(pattern, self.draft.nodes))
+        return found
+
+
+def families_of(reading: Reading, root: Table, words: Mapping[str, tuple[Literal[4, 6], ...]]) -> tuple[Literal[4, 6], ...]:
+    """The file's `addressing`; IPv4 by default."""
+    if "addressing" not in root.items:
+        return (4,)
+    return words[reading.read(root.items["addressing"], lambda v: within("addressing", choice(*words), v), root, "addressing")]
