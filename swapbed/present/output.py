@@ -42,7 +42,7 @@ def print_text(*parts: RenderableType) -> None:
 
     console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False, width=None if sys.stdout.isatty() else 200)
     for part in parts:
-        console.print(part)
+        console.print(part, markup=False)
 
 
 def note(sentence: str) -> None:
@@ -51,8 +51,9 @@ def note(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def table(title: str | None, columns: Iterable[str], rows: Iterable[Sequence[Any]], *, empty: str = "none") -> Table:
-    """Columns whose name begins with `#` are numbers, set flush right."""
+def table(title: str | None, columns: Iterable[str], rows: Iterable[Sequence[Any]], *, empty: str = "none",
+          limit: int | None = None) -> Table:
+    """Columns whose name begins with `#` are numbers, set flush right. limit: rows shown; what is left out is counted."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -60,8 +61,12 @@ def table(title: str | None, columns: Iterable[str], rows: Iterable[Sequence[Any
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in columns:
         made.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left", overflow="fold")
-    for row in rows:
+    every = list(rows)
+    shown = every if limit is None or len(every) <= limit else every[:limit - 1]
+    for row in shown:
         made.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+    if len(shown) < len(every):
+        made.add_row(f"… {len(every) - len(shown)} more", *("" for _ in made.columns[1:]))
     if not made.row_count:
         made.add_row(empty, *("" for _ in made.columns[1:]))
     return made

@@ -13,6 +13,8 @@ from swapbed.present.output import table
 if TYPE_CHECKING:
     from rich.table import Table
 
+ROWS_LIMIT = 40
+
 
 def summary(spec: Spec) -> str:
     """`6 nodes, 5 links, 5 agents, 3 events, 2 sequences`: what there is any of."""
@@ -54,16 +56,16 @@ def nodes_table(spec: Spec) -> Table:
     for node in spec.nodes:
         addresses = [f"{m.interface} {', '.join(m.addresses)} ({lan.name})" for lan, m in spec.memberships(node.name)]
         rows.append((node.name, node.kind, node.image, "\n".join(addresses)))
-    return table("Nodes", ("node", "kind", "image", "interfaces"), rows)
+    return table("Nodes", ("node", "kind", "image", "interfaces"), rows, limit=ROWS_LIMIT)
 
 
 def lans_table(spec: Spec) -> Table:
     return table("Links and LANs", ("name", "kind", "members", "asked for"),
-                 [(lan.name, lan.kind, _members(lan), lan_shaping(lan) or "unshaped") for lan in spec.lans])
+                 [(lan.name, lan.kind, _members(lan), lan_shaping(lan) or "unshaped") for lan in spec.lans], limit=ROWS_LIMIT)
 
 
 def agents_table(spec: Spec) -> Table:
-    return table("Agents", ("agent", "node", "does"), [(a.name, a.node, _does(a)) for a in spec.agents])
+    return table("Agents", ("agent", "node", "does"), [(a.name, a.node, _does(a)) for a in spec.agents], limit=ROWS_LIMIT)
 
 
 def parameters_table(spec: Spec) -> Table:
