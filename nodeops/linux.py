@@ -42,10 +42,22 @@ def mount(source: str, target: Path, kind: str | None, flags: int = 0, options: 
                        os.fsencode(options)), str(target))
 
 
-def private_mounts() -> None:
-    """From here on nobody else sees what this process mounts. For a child between fork and exec."""
-    unshare(CLONE_NEWNS)
-    mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
+@contextmanager
+def private_mounts() -> Iterator[None]:
+    """Within, what this thread mounts is seen by it and the children it starts alone; when the last of them is gone, so are the mounts."""
+    home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        unshare(CLONE_NEWNS)
+        try:
+            mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
+            yield
+        finally:
+            setns(home, CLONE_NEWNS)
+            os.fchdir(directory)
+    finally:
+        os.close(directory)
+        os.close(home)
 
 
 def open_in_root(root: int, path: str, flags: int = os.O_RDONLY) -> int:

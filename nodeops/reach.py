@@ -17,7 +17,7 @@ from nodeops.identity import ProcessIdentity
 from nodeops.layout import NodeLayout
 from nodeops.linux import open_in_root
 
-INIT_SOCKET = "init.sock"
+INIT_SOCKET = f"{RUN_DIRECTORY}/run/init.sock"
 
 
 def init_identity(node: NodeLayout) -> ProcessIdentity:
@@ -56,16 +56,25 @@ def open_root(node: NodeLayout) -> int:
 
 @contextmanager
 def init_socket(node: NodeLayout) -> Iterator[Path]:
-    """A path, valid within, that `nodeops.init.client` can connect to. A symlink put in its place in the node leads nowhere else."""
+    """A path, valid within, that `nodeops.init.client` can connect to. Whatever the node put in its place, it leads nowhere outside."""
     root = open_root(node)
     try:
-        try:
-            run = open_in_root(root, f"{RUN_DIRECTORY}/run", os.O_PATH | os.O_DIRECTORY)
-        except OSError as error:
-            raise NotFound(f"the node's init has no socket ({error.strerror})", where=node.root.name) from error
-        try:
-            yield Path(f"/proc/self/fd/{run}/{INIT_SOCKET}")
-        finally:
-            os.close(run)
+        endpoint = open_in_root(root, INIT_SOCKET, os.O_PATH)
+    except OSError as error:
+        raise NotFound(f"the node's init has no socket ({error.strerror})", where=node.root.name) from error
     finally:
         os.close(root)
+    try:
+        yield Path(f"/proc/self/fd/{endpoint}")
+    finally:
+        os.close(endpoint)
+
+
+@contextmanager
+def network_path(node: NodeLayout) -> Iterator[Path]:
+    """A path, valid within, of the node's network namespace, for whoever wants it by path."""
+    namespace = open_network(node)
+    try:
+        yield Path(f"/proc/self/fd/{namespace}")
+    finally:
+        os.close(namespace)

@@ -1,0 +1,202 @@
+"""What is said between whoever runs Swapbed and the host agent of one host (`python -m nodeops`): the frame is `control`'s.
+
+Whatever changes an instance carries the caller's fence (the number of its lease): a host refuses a lower one than it has seen. All
+changing operations are idempotent: run twice, or killed half-way and run again, they end in the same state.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from models.protocol.control import Message, Nothing, Operation
+from models.spec import Spec
+
+DaemonName = Literal["wires", "conductor"]
+DAEMONS: tuple[DaemonName, ...] = ("wires", "conductor")
+InstanceState = Literal["creating", "ready", "destroying"]
+
+
+class Create(Message):
+    """Make an instance's share on this host and wait until every node's init answers and the daemons do.
+
+    nodes: those of the spec that are placed here; None: all. images: name in the spec → directory with a root file system here.
+    datastore: a directory here whose content becomes the instance's copy; None: empty. daemons: which to start.
+    """
+
+    instance: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    name: str
+    project: str = "default"
+    fence: int = 0
+    spec: Spec
+    nodes: tuple[str, ...] | None = None
+    images: dict[str, str] = {}
+    datastore: str | None = None
+    daemons: tuple[DaemonName, ...] = DAEMONS
+
+
+class OfInstance(Message):
+    instance: str
+
+
+class ChangeInstance(Message):
+    instance: str
+    fence: int = 0
+
+
+class NodeStatus(Message):
+    """alive: its init runs. memory_bytes: of its cgroup, None where no controller tells."""
+
+    node: str
+    alive: bool
+    pid: int | None = None
+    frozen: bool = False
+    processes: int = 0
+    memory_bytes: int | None = None
+
+
+class DaemonStatus(Message):
+    daemon: DaemonName
+    alive: bool
+    pid: int | None = None
+
+
+class InstanceStatus(Message):
+    """What stands of an instance on this host."""
+
+    instance: str
+    name: str
+    project: str
+    state: InstanceState
+    fence: int
+    created_at: datetime
+    nodes: tuple[NodeStatus, ...] = ()
+    daemons: tuple[DaemonStatus, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Everything that should live does."""
+        return self.state == "ready" and all(node.alive for node in self.nodes) and all(daemon.alive for daemon in self.daemons)
+
+
+class Instances(Message):
+    instances: tuple[InstanceStatus, ...]
+
+
+class ChangeNodes(Message):
+    """nodes: some of the instance's on this host. Restarting: what runs in them is killed, their files stay."""
+
+    instance: str
+    fence: int = 0
+    nodes: tuple[str, ...]
+
+
+class ChangeDaemon(Message):
+    """start: nothing if it runs already; restart: ends it first."""
+
+    instance: str
+    fence: int = 0
+    daemon: DaemonName
+
+
+class RunProgram(Message):
+    """Run a program in a node and wait for its end; for streams and terminals see `nodeops.session.HostSession.popen`.
+
+    command: for /bin/sh -c; argv: without a shell. Exactly one of them.
+    """
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    instance: str
+    node: str
+    command: str | None = None
+    argv: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    directory: str | None = None
+    user: str | None = None
+    stdin: bytes = b""
+    timeout_s: float | None = None
+
+
+class ProgramEnded(Message):
+    """code: as a shell would say it: 128 + N after signal N, 127 if it could not be started."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Relay(Message):
+    """A request for a daemon's own control socket: `models.protocol.wires` or `.conductor` say what can be asked."""
+
+    instance: str
+    daemon: DaemonName
+    operation: str
+    arguments: dict[str, Any] = {}
+    timeout_s: float = 30
+
+
+class Relayed(Message):
+    result: dict[str, Any]
+
+
+class Outbox(Message):
+    """Lines of the instance's outbox from number `since` (the first is 0) on."""
+
+    instance: str
+    since: int = 0
+
+
+class OutboxLines(Message):
+    """next: what to ask for the next time. A line being written is not in it yet."""
+
+    lines: tuple[dict[str, Any], ...]
+    next: int
+
+
+class Reap(Message):
+    """Destroy the named instances, whatever state they are in; None: those that a crash left half made or half destroyed."""
+
+    instances: tuple[str, ...] | None = None
+
+
+class Reaped(Message):
+    instances: tuple[str, ...]
+
+
+class Check(Message):
+    """One thing this host can or cannot do. what: a sentence; next: what would mend it."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    what: str
+    next: str | None = None
+
+
+class DoctorReport(Message):
+    checks: tuple[Check, ...]
+
+    @property
+    def usable(self) -> bool:
+        return all(check.status != "fail" for check in self.checks)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "create": Operation(takes=Create, gives=InstanceStatus),
+    "destroy": Operation(takes=ChangeInstance, gives=Nothing),
+    "inspect": Operation(takes=OfInstance, gives=InstanceStatus),
+    "instances": Operation(takes=Nothing, gives=Instances),
+    "restart_nodes": Operation(takes=ChangeNodes, gives=InstanceStatus),
+    "start_daemon": Operation(takes=ChangeDaemon, gives=DaemonStatus),
+    "restart_daemon": Operation(takes=ChangeDaemon, gives=DaemonStatus),
+    "stop_daemon": Operation(takes=ChangeDaemon, gives=DaemonStatus),
+    "run": Operation(takes=RunProgram, gives=ProgramEnded),
+    "relay": Operation(takes=Relay, gives=Relayed),
+    "outbox": Operation(takes=Outbox, gives=OutboxLines),
+    "reap": Operation(takes=Reap, gives=Reaped),
+    "doctor": Operation(takes=Nothing, gives=DoctorReport),
+}

@@ -1,0 +1,118 @@
+"""An instance's record on its host, and the right to change it.
+
+Two things keep changers apart: the lock, held for one operation and let go by the kernel if its holder dies, and the fence, which outlives
+everybody: the highest lease number seen, so that a flow that was thought dead cannot come back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from models.errors import Conflict, Corrupt, NotFound
+from models.protocol.control import Message
+from models.protocol.host import InstanceState
+from models.settings import settings
+from models.spec import Spec
+from nodeops.layout import InstanceLayout
+
+LOCK_PATIENCE_S = 30.0
+
+
+class InstanceRecord(Message):
+    """identity.json. nodes: placed on this host. created_at: wall clock."""
+
+    instance: str
+    name: str
+    project: str
+    state: InstanceState
+    fence: int
+    created_at: datetime
+    spec_digest: str
+    nodes: tuple[str, ...]
+    images: dict[str, str] = {}
+    daemons: tuple[str, ...] = ()
+
+
+def layout_of(instance: str) -> InstanceLayout:
+    return InstanceLayout(settings().instances_dir / instance)
+
+
+def read_record(layout: InstanceLayout) -> InstanceRecord | None:
+    """None: there is no such instance here, or its making had not got as far as a record."""
+    try:
+        return InstanceRecord.model_validate_json(layout.identity.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise Corrupt("the instance's record cannot be read", where=str(layout.identity)) from error
+
+
+def the_record(layout: InstanceLayout) -> InstanceRecord:
+    """Raises NotFound if the instance is not here."""
+    if (record := read_record(layout)) is None:
+        raise NotFound(f"no instance '{layout.root.name}' on this host")
+    return record
+
+
+def write_record(layout: InstanceLayout, record: InstanceRecord) -> None:
+    write_whole(layout.identity, record.model_dump_json(indent=1).encode())
+
+
+def read_spec(layout: InstanceLayout) -> Spec:
+    return Spec.model_validate_json(layout.spec.read_bytes())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Either the old content or the new is there at any time, also after a crash of the host."""
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+
+
+@contextmanager
+def holding(layout: InstanceLayout, fence: int, *, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
+    """Within, nobody else changes the instance. Its directory must be there.
+
+    Raises Conflict for a fence lower than one seen, or if another holder goes on for longer than patience_s; NotFound.
+    """
+    try:
+        lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise NotFound(f"no instance '{layout.root.name}' on this host") from None
+    try:
+        _lock(lock, layout, patience_s)
+        record = read_record(layout)
+        if record is not None and fence < record.fence:
+            raise Conflict(f"somebody with a newer lease ({record.fence}, this one is {fence}) works on the instance",
+                           where=layout.root.name, next="This flow was taken for dead; let the newer one finish")
+        if record is not None and fence > record.fence:
+            write_record(layout, record.model_copy(update={"fence": fence}))
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(lock: int, layout: InstanceLayout, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise Conflict("another operation on this instance has been going on for long", where=layout.root.name,
+                               next="Wait for it, or end it") from None
+            time.sleep(0.01)
+    if not layout.root.exists():
+        raise NotFound(f"no instance '{layout.root.name}' on this host")

@@ -1,0 +1,117 @@
+"""The lower layer that all nodes of an instance share: masks, devices, the way to init and datastore.
+
+It is a tmpfs of about a megabyte, mounted where only nodes see it and gone with the last of them: overlayfs refuses a lower layer
+that lies inside another (`/`), so it cannot be a directory beside the instance's files. The datastore is large, so it is not
+copied: where it lies inside the base, a redirect leads to it (overlayfs.rst, "redirect_dir"); else it is a layer of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import HostProblem
+from nodeops.layout import INSIDE, InstanceLayout
+from nodeops.linux import mount, private_mounts
+from nodeops.masks import Mask, password_files
+
+BINARY = Path(__file__).parent / "init" / "swapbed-init"
+OPAQUE, REDIRECT = "trusted.overlay.opaque", "trusted.overlay.redirect"
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0), "net/tun": (10, 200)}
+LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}
+DIRECTORIES = {"dev/net": 0o755, "dev/pts": 0o755, "dev/shm": 0o1777, "proc": 0o555, "sys": 0o555, "run/lock": 0o1777, "tmp": 0o1777,
+               "var/tmp": 0o1777, "swapbed/run": 0o755, "swapbed/logs": 0o755, "swapbed/archive": 0o1777, "swapbed/datastore": 0o755}
+
+
+@contextmanager
+def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask]) -> Iterator[list[Path]]:
+    """Within, this thread has a mount namespace of its own with the layer in it; gives the lower layers of its nodes, topmost first.
+
+    base: the root file system that they see, `/` or an image's directory. Raises HostProblem.
+    """
+    if not BINARY.exists():
+        raise HostProblem("the nodes' init has not been built", where=str(BINARY), next="make -C nodeops/init")
+    with private_mounts():
+        try:
+            mount("tmpfs", layout.layer, "tmpfs", options="mode=0755")
+            _fill(layout.layer, base, list(masks))
+            inside = _path_inside(layout.datastore, base)
+            if inside is not None:
+                os.setxattr(layout.layer / "swapbed/datastore", REDIRECT, os.fsencode(inside))
+        except OSError as error:
+            raise HostProblem(f"cannot make the nodes' lower layer: {error.strerror}", where=error.filename or str(layout.layer)) from error
+        yield [layout.layer, *([layout.shared] if inside is None else []), base]
+
+
+def _fill(layer: Path, base: Path, masks: list[Mask]) -> None:
+    for mask in masks:
+        _make_parents(layer, base, mask.path)
+        if mask.how == "absent":
+            os.mknod(layer / mask.path.relative_to("/"), stat.S_IFCHR, 0)
+        else:
+            _make_directory(layer, base, mask.path)
+            os.setxattr(layer / mask.path.relative_to("/"), OPAQUE, b"y")
+    for name, mode in DIRECTORIES.items():
+        _make_parents(layer, base, Path("/") / name)
+        (layer / name).mkdir(exist_ok=True)
+        (layer / name).chmod(mode)
+    for own in ("dev", "swapbed"):
+        os.setxattr(layer / own, OPAQUE, b"y")
+    for name, (major, minor) in DEVICES.items():
+        os.mknod(layer / "dev" / name, stat.S_IFCHR, os.makedev(major, minor))
+        (layer / "dev" / name).chmod(0o666)
+    for name, target in LINKS.items():
+        (layer / "dev" / name).symlink_to(target)
+    shutil.copyfile(BINARY, layer / INSIDE.name / "init")
+    (layer / INSIDE.name / "init").chmod(0o755)
+    _replace_passwords(layer, base, masks)
+
+
+def _replace_passwords(layer: Path, base: Path, masks: list[Mask]) -> None:
+    hidden = {mask.path for mask in masks}
+    for name, content in password_files(base / "etc").items():
+        path = Path("/etc") / name
+        if path in hidden:
+            (layer / path.relative_to("/")).unlink()
+            (layer / path.relative_to("/")).write_bytes(content)
+            (layer / path.relative_to("/")).chmod(0o640)
+
+
+def _make_parents(layer: Path, base: Path, path: Path) -> None:
+    for parent in reversed(path.parents[:-1]):
+        _make_directory(layer, base, parent)
+
+
+def _make_directory(layer: Path, base: Path, path: Path) -> None:
+    """A directory of an upper layer decides over owner and mode of the merged one, so it gets the base's."""
+    target = layer / path.relative_to("/")
+    if target.is_dir():
+        return
+    target.mkdir()
+    try:
+        like = (base / path.relative_to("/")).stat()
+    except OSError:
+        return
+    os.chown(target, like.st_uid, like.st_gid)
+    target.chmod(stat.S_IMODE(like.st_mode))
+
+
+def _path_inside(path: Path, base: Path) -> Path | None:
+    """path as seen from base, if both lie on the same mount; `/` in front, as a redirect wants it."""
+    real, top = Path(os.path.realpath(path)), Path(os.path.realpath(base))
+    if not real.is_relative_to(top) or _mount_id(real) != _mount_id(top):
+        return None
+    return Path("/") / real.relative_to(top)
+
+
+def _mount_id(path: Path) -> int:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        fields = dict(line.split(":\t", 1) for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines())
+    finally:
+        os.close(fd)
+    return int(fields["mnt_id"])

@@ -1,0 +1,128 @@
+"""A node's network namespace: its interfaces (TAPs, whose other ends the wires hold), addresses, known neighbours and routes.
+
+Quiet by design, since a thousand nodes that greet each other are a storm: no duplicate-address detection, no router
+solicitation, no link-local addresses where a LAN has no IPv6, and on LANs of up to PRESET_MEMBERS every member knows all others' MAC
+addresses from the start. Beyond that the entries grow with the square of the LAN (a thousand members: a million entries, about
+500 MB of kernel memory and several seconds), so there ARP and neighbour discovery do their work over the wires.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.spec import Lan, Spec
+from nodeops import rtnetlink
+from nodeops.linux import CLONE_NEWNET, open_own_network_namespace, setns, unshare
+from nodeops.rtnetlink import Batch
+from nodeops.wires import tap
+
+PRESET_MEMBERS = 128
+OWN = Path("/proc/thread-self/ns/net")
+SYSCTL = Path("/proc/sys/net")
+LOOPBACK = 1
+
+Routes = Sequence[tuple[rtnetlink.Network, rtnetlink.Address]]
+
+
+@dataclass(frozen=True)
+class InterfacePlan:
+    """One TAP. neighbours: as `rtnetlink.known` gives them."""
+
+    name: str
+    mac: str
+    addresses: tuple[rtnetlink.Interface, ...]
+    speaks_ipv6: bool
+    neighbours: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """All that the kernel is told about one node's network."""
+
+    node: str
+    interfaces: tuple[InterfacePlan, ...]
+    routes: Routes
+
+    @property
+    def forwards(self) -> bool:
+        return len(self.interfaces) > 1
+
+
+def plan(spec: Spec, nodes: Sequence[str], routes: Mapping[str, Routes]) -> list[NetworkPlan]:
+    """For the named nodes; pure. routes: what each node is to know beyond its own LANs."""
+    members = {lan.name: _known_members(lan) for lan in spec.lans}
+    interfaces: dict[str, list[InterfacePlan]] = {node: [] for node in nodes}
+    for lan in spec.lans:
+        for member in lan.members:
+            if member.node in interfaces:
+                addresses = tuple(ipaddress.ip_interface(text) for text in member.addresses)
+                others = tuple(who for node, interface, who in members[lan.name] if (node, interface) != (member.node, member.interface))
+                interfaces[member.node].append(InterfacePlan(member.interface, member.mac, addresses,
+                                                             any(address.version == 6 for address in addresses), others))
+    return [NetworkPlan(node, tuple(interfaces[node]), routes.get(node, ())) for node in nodes]
+
+
+def _known_members(lan: Lan) -> list[tuple[str, str, tuple[int, bytes]]]:
+    if len(lan.members) > PRESET_MEMBERS:
+        return []
+    return [(member.node, member.interface, rtnetlink.known(ipaddress.ip_interface(text).ip, bytes.fromhex(member.mac.replace(":", ""))))
+            for member in lan.members for text in member.addresses]
+
+
+def build(plans: Sequence[NetworkPlan]) -> dict[str, int]:
+    """A new network namespace per node, open as an fd that the caller closes; a namespace lives while something holds it.
+
+    This thread moves from one to the next and home again. Raises HostProblem; then none is left.
+    """
+    made: dict[str, int] = {}
+    home = open_own_network_namespace()
+    try:
+        for each in plans:
+            unshare(CLONE_NEWNET)
+            _furnish(each)
+            made[each.node] = open_own_network_namespace()
+    except BaseException:
+        for namespace in made.values():
+            os.close(namespace)
+        raise
+    finally:
+        setns(home, CLONE_NEWNET)
+        os.close(home)
+    return made
+
+
+def _furnish(each: NetworkPlan) -> None:
+    """In the fresh namespace that this thread is in. Settings come first: interfaces inherit them as they are made."""
+    _set_defaults(each)
+    batch = Batch()
+    batch.add(rtnetlink.link_up(LOOPBACK), f"{each.node}: lo")
+    for interface in each.interfaces:
+        about = f"{each.node}: {interface.name}"
+        tap.create_persistent(OWN, interface.name, interface.mac)
+        index = socket.if_nametoindex(interface.name)
+        if not interface.speaks_ipv6:
+            batch.add(rtnetlink.no_link_local_address(index), about)
+        for address in interface.addresses:
+            batch.add(rtnetlink.address(index, address), f"{about}: {address}")
+        batch.add(rtnetlink.link_up(index), about)
+        for who in interface.neighbours:
+            batch.add(rtnetlink.neighbour(index, who), about)
+    for destination, via in each.routes:
+        batch.add(rtnetlink.route(destination, via), f"{each.node}: route to {destination} via {via}")
+    batch.send()
+
+
+def _set_defaults(each: NetworkPlan) -> None:
+    """IPv4's would be whatever this host has at the moment. Reverse path filtering would drop what takes another way back."""
+    values = {"ipv4/ip_forward": int(each.forwards), "ipv4/conf/all/rp_filter": 0, "ipv4/conf/default/rp_filter": 0}
+    if (SYSCTL / "ipv6").is_dir():
+        values |= {"ipv6/conf/default/accept_dad": 0, "ipv6/conf/default/accept_ra": 0, "ipv6/conf/default/router_solicitations": 0}
+        if each.forwards and any(interface.speaks_ipv6 for interface in each.interfaces):
+            values |= {"ipv6/conf/all/forwarding": 1}
+    for name, value in values.items():
+        (SYSCTL / name).write_text(str(value))
