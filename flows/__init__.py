@@ -1,0 +1,20 @@
+"""The flows by name, one per lifecycle step a person would name. Loaded when used: Prefect takes a second to import."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from models.errors import NotFound
+
+FLOWS: dict[str, str] = {
+    "instantiate": "flows.instantiate", "start_run": "flows.start_run", "stop_run": "flows.stop_run", "destroy": "flows.destroy",
+    "recover": "flows.recover",
+}
+
+
+def load(name: str) -> Any:
+    """The Prefect flow of that name."""
+    if name not in FLOWS:
+        raise NotFound(f"there is no flow '{name}'", next=f"There are: {', '.join(sorted(FLOWS))}")
+    return getattr(import_module(FLOWS[name]), name)

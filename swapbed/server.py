@@ -6,6 +6,7 @@ the settings, names another server instead; the controller is ours in either cas
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import sys
@@ -21,6 +22,7 @@ from nodeops.identity import ProcessIdentity
 from swapbed.daemon import Daemon
 
 LOOPBACK = "127.0.0.1"
+FLOORS = ("models", "languages", "storage", "nodeops", "tasks", "flows", "swapbed")
 # Figures of the task run recorder: with SQLite's defaults, back-to-back flows meet 503s and stall for seconds.
 SERVER_ENVIRONMENT = {
     "PREFECT__SERVER_FINAL": "1",
@@ -65,6 +67,10 @@ class Status(Message):
     @property
     def ui(self) -> str | None:
         return self.api.removesuffix("/api") if self.api else None
+
+
+def controller_socket() -> Path:
+    return settings().state_dir / "controller" / "controller.sock"
 
 
 def home() -> Path:
@@ -177,10 +183,29 @@ def _answers(api: str) -> bool:
 
 
 def _ensure_controller(api: str) -> None:
-    daemon = _controller()
-    if daemon.identity():
+    """One that was started by other code or with other settings (an upgrade, a changed file) is replaced; its flows go on."""
+    daemon, wanted = _controller(), _fingerprint(api)
+    if daemon.identity() and _started_as(daemon) == wanted:
         return
     with daemon.alone():
-        if daemon.identity() is None:
-            daemon.spawn([sys.executable, "-m", "swapbed.controller"], {**os.environ, **client_environment(api)})
-            daemon.await_ready((daemon.directory / "controller.sock").is_socket)
+        if daemon.identity() and _started_as(daemon) == wanted:
+            return
+        daemon.stop()
+        controller_socket().unlink(missing_ok=True)
+        (daemon.directory / "fingerprint").write_text(wanted)
+        daemon.spawn([sys.executable, "-m", "swapbed.controller"], {**os.environ, **client_environment(api)})
+        daemon.await_ready(controller_socket().is_socket)
+
+
+def _fingerprint(api: str) -> str:
+    """What a controller must have been started with: these settings, this server, this code (a thousandth of a second to look at)."""
+    floors = Path(__file__).resolve().parent.parent
+    newest = max(path.stat().st_mtime_ns for floor in FLOORS for path in (floors / floor).rglob("*.py"))
+    return hashlib.sha256(f"{settings().model_dump_json()} {api} {sys.executable} {floors} {newest}".encode()).hexdigest()
+
+
+def _started_as(daemon: Daemon) -> str | None:
+    try:
+        return (daemon.directory / "fingerprint").read_text()
+    except FileNotFoundError:
+        return None

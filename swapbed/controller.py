@@ -1,0 +1,139 @@
+"""The controller: `python -m swapbed.controller`, one resident process above the hosts.
+
+It forks flows for commands (`swapbed.flow_process`), turns what instances put into their outboxes into flow runs
+(`swapbed.outbox`), and finishes what dead flows left (`swapbed.recovery`). All it knows is in the database, so that it may be
+killed at any moment and started again. Of several on one database, one has the lease and does the latter two.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.errors import InvalidInput, SwapbedError
+from models.leases import Lease, acquire, release, renew
+from models.protocol.control import Reply, Request
+from models.protocol.launch import Launch
+from models.states import Subject
+from nodeops.control import short_path
+from swapbed import flow_process, server
+from swapbed.flow_process import FlowProcess
+from swapbed.outbox import Outbox
+from swapbed.recovery import Recovery
+from tasks.holder import is_dead, own_name
+
+PERIOD_S = 0.1
+LEASE_LIFE_S = 20.0
+RENEW_EVERY_S = 5.0
+LINE_LIMIT_BYTES = 1 << 16
+
+
+class Controller:
+    """Everything happens in `step()`, which takes at most about PERIOD_S when there is nothing to do."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.flows: list[FlowProcess] = []
+        self.listening = _listen(path)
+        self.outbox, self.recovery = Outbox(self.start), Recovery(self.start)
+        self.lease: Lease | None = None
+        self.lease_due_s = 0.0
+        self.stopping = False
+
+    def start(self, flow: str, **ids: str) -> FlowProcess:
+        """In a process of its own, telling nobody; it is `alive` until that has ended."""
+        return self._begin(flow, ids)
+
+    def step(self) -> None:
+        sentinels: list[Any] = [flow.process.sentinel for flow in self.flows]
+        ready = wait([self.listening, *sentinels], PERIOD_S)
+        if self.listening in ready:
+            self._serve()
+        self.flows = [flow for flow in self.flows if flow.process.is_alive()]
+        if self._leads():
+            self.outbox.step()
+            self.recovery.step()
+
+    def close(self) -> None:
+        """Flows that run go on by themselves."""
+        self.listening.close()
+        self.path.unlink(missing_ok=True)
+        if self.lease is not None:
+            release(self.lease)
+
+    def _begin(self, flow: str, ids: dict[str, str], client: socket.socket | None = None, request_id: int = 0) -> FlowProcess:
+        begun = flow_process.start(flow, ids, client, request_id)
+        self.flows.append(begun)
+        return begun
+
+    def _serve(self) -> None:
+        client, _ = self.listening.accept()
+        with client:
+            client.settimeout(2)
+            request_id = 0
+            try:
+                request = Request.model_validate_json(client.makefile("rb").readline(LINE_LIMIT_BYTES))
+                request_id = request.id
+                asked = Launch.model_validate(request.arguments)
+                client.settimeout(None)
+                self._begin(asked.flow, asked.ids, client, request_id)
+            except (ValidationError, OSError) as error:
+                refused = InvalidInput(f"the controller does not understand: {str(error).splitlines()[0]}")
+                client.sendall(Reply(id=request_id, error=refused.as_json()).model_dump_json().encode() + b"\n")
+
+    def _leads(self) -> bool:
+        """Whether this controller is the one of its database. Asked for every few seconds only."""
+        if time.monotonic() < self.lease_due_s:
+            return self.lease is not None
+        self.lease_due_s = time.monotonic() + RENEW_EVERY_S
+        if self.lease is None or not renew(self.lease, LEASE_LIFE_S):
+            try:
+                self.lease = acquire(Subject.CONTROLLER, "main", holder=own_name(), purpose="control", time_to_live_s=LEASE_LIFE_S,
+                                     is_dead=is_dead)
+            except SwapbedError:
+                self.lease = None
+        return self.lease is not None
+
+    def asked_to_stop(self, *_: object) -> None:
+        self.stopping = True
+
+
+def _listen(path: Path) -> socket.socket:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    directory, name = short_path(path)
+    try:
+        listening.bind(name)
+    finally:
+        os.close(directory)
+    path.chmod(0o600)
+    listening.listen(64)
+    return listening
+
+
+def main() -> None:
+    """Until SIGTERM. An error in one step is written to the log, and the next step tries again."""
+    flow_process.warm_up()
+    controller = Controller(server.controller_socket())
+    signal.signal(signal.SIGTERM, controller.asked_to_stop)
+    while not controller.stopping:
+        try:
+            controller.step()
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            time.sleep(1)
+    controller.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""A flow in a process of its own, forked from one that has everything imported: it begins in milliseconds, not after Prefect's second.
+
+The process talks to the command that launched it directly, over the connection the controller accepted, and outlives both.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+
+from flows import FLOWS, load
+from models.errors import SwapbedError
+from models.protocol.control import Progress, Reply, Request
+from models.protocol.launch import CANCEL
+from tasks.progress import listening
+
+CONTEXT = multiprocessing.get_context("forkserver")
+# Prefect imports its engines at the first run of a flow.
+ENGINES = ("prefect.flow_engine", "prefect.task_engine", "prefect.engine", "prefect.telemetry.run_telemetry", "prefect.concurrency.context",
+           "prefect.utilities.visualization", "anyio._backends._asyncio", "fastapi", "swapbed.flow_process")
+
+
+@dataclass(frozen=True)
+class FlowProcess:
+    flow: str
+    ids: Mapping[str, str]
+    process: BaseProcess
+
+
+def warm_up() -> None:
+    """Start importing, in a process that will do nothing else."""
+    CONTEXT.set_forkserver_preload([*FLOWS.values(), *ENGINES])
+    multiprocessing.forkserver.ensure_running()
+
+
+def start(flow: str, ids: Mapping[str, str], client: socket.socket | None = None, request_id: int = 0) -> FlowProcess:
+    """client: who is told progress and result; None: nobody (the flow's state in Prefect and in our tables tells)."""
+    process = CONTEXT.Process(target=_run, args=(flow, dict(ids), client, request_id), name=f"swapbed {flow}")
+    process.start()
+    return FlowProcess(flow, ids, process)
+
+
+def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_id: int) -> None:
+    """The process. Its exit code says whether the flow came to an orderly end, good or bad."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    told = Told(client, request_id) if client is not None else None
+    if told is not None:
+        threading.Thread(target=told.listen, daemon=True).start()
+    try:
+        if told is None:
+            _call(flow, ids)
+            return
+        with listening(told.progress):
+            result = _call(flow, ids)
+        told.send(Reply(id=request_id, result={"result": result}))
+    except SwapbedError as error:
+        print(f"{flow} {ids}: {error}", file=sys.stderr)
+        if told is not None:
+            told.send(Reply(id=request_id, error=error.as_json()))
+    except BaseException as error:
+        traceback.print_exc()
+        if told is not None:
+            unexpected = SwapbedError(f"'{flow}' ended unexpectedly: {type(error).__name__}: {error}", where=" ".join(ids.values()),
+                                      next="The controller's log has the details; the controller cleans up what was left")
+            told.send(Reply(id=request_id, error=unexpected.as_json()))
+        raise SystemExit(1) from error
+
+
+def _call(flow: str, ids: dict[str, str]) -> dict:
+    from prefect.settings import get_current_settings
+
+    get_current_settings().flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
+    return load(flow)(**ids) or {}
+
+
+class Told:
+    """The client's connection. It may break at any moment, and that is no concern of the flow's."""
+
+    def __init__(self, client: socket.socket, request_id: int):
+        self.client, self.request_id = client, request_id
+        self._lock = threading.Lock()
+
+    def send(self, message: Progress | Reply) -> None:
+        try:
+            with self._lock:
+                self.client.sendall(message.model_dump_json().encode() + b"\n")
+        except OSError:
+            return
+
+    def progress(self, progress: Progress) -> None:
+        self.send(progress.model_copy(update={"id": self.request_id}))
+
+    def listen(self) -> None:
+        for line in self.client.makefile("rb"):
+            if Request.model_validate_json(line).operation == CANCEL:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
