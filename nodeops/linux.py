@@ -16,6 +16,7 @@ CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
 SYS_OPENAT2 = 437  # the same number on every architecture (5.6 and newer)
 RESOLVE_IN_ROOT = 0x10
+PR_SET_TIMERSLACK = 29
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -82,3 +83,8 @@ def network_namespace(namespace: int) -> Iterator[None]:
 
 def open_own_network_namespace() -> int:
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def set_timer_slack(slack_ns: int) -> None:
+    """How late the kernel may wake this thread from a timed wait so as to wake others with it; 50 µs unless told (prctl(2))."""
+    _check(_libc.prctl(ctypes.c_int(PR_SET_TIMERSLACK), ctypes.c_ulong(slack_ns)), "prctl, timer slack")

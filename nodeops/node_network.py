@@ -22,7 +22,6 @@ from nodeops.rtnetlink import Batch
 from nodeops.wires import tap
 
 PRESET_MEMBERS = 128
-OWN = Path("/proc/thread-self/ns/net")
 SYSCTL = Path("/proc/sys/net")
 LOOPBACK = 1
 
@@ -103,7 +102,7 @@ def _furnish(each: NetworkPlan) -> None:
     batch.add(rtnetlink.link_up(LOOPBACK), f"{each.node}: lo")
     for interface in each.interfaces:
         about = f"{each.node}: {interface.name}"
-        tap.create_persistent(OWN, interface.name, interface.mac)
+        tap.create_persistent(interface.name, interface.mac)
         index = socket.if_nametoindex(interface.name)
         if not interface.speaks_ipv6:
             batch.add(rtnetlink.no_link_local_address(index), about)

@@ -6,9 +6,12 @@ that a state means the same on any host, at any later wall-clock time. Nothing h
 
 from __future__ import annotations
 
-from pydantic import ConfigDict
+from typing import Literal
 
-from models.protocol.control import Message
+from pydantic import ConfigDict, Field
+
+from models.events import Arguments
+from models.protocol.control import Message, Nothing, Operation
 from models.spec import Shaping
 
 LATE_STEP_NS = 8192
@@ -93,3 +96,168 @@ class PipeState(Message):
     last_due_in_ns: int = 0
     tally: Tally = Tally()
     punctuality: Punctuality = Punctuality()
+
+
+class SavedPipe(Message):
+    """The content of one file of `save`. early: frames of an uplink that the node sent after the network was frozen."""
+
+    lan: str
+    node: str
+    interface: str
+    direction: Literal["uplink", "downlink"]
+    pipe: PipeState
+    early: tuple[HeldFrame, ...] = ()
+
+
+class Hello(Message):
+    """restarts: how often these wires had to be started again after dying; frames held then were lost."""
+
+    protocol: Literal[1] = 1
+    pid: int
+    restarts: int
+    frozen: bool
+    virtual_ns: int
+    lans: int
+    members: int
+    detached: tuple[str, ...] = Field(default=(), description="LAN:node:interface whose device is not there")
+
+
+class Target(Message):
+    """member: a node, `node:interface` where it has two places in the LAN; None: all."""
+
+    lan: str
+    member: str | None = None
+
+
+class Change(Message):
+    """Only what is set in values changes. Values of the whole link are divided among its pipes, those of a member or direction are not."""
+
+    lan: str
+    values: Arguments
+
+
+class Show(Message):
+    """Pipes after the first `skip`, at most `limit`: showing a thousand at once would hold up the frames."""
+
+    lan: str | None = None
+    member: str | None = None
+    skip: int = Field(default=0, ge=0)
+    limit: int = Field(default=64, gt=0, le=256)
+
+
+class ShownPipe(Message):
+    """One pipe: as the spec asks, as it is shaped now, and what it did.
+
+    late_*: actual minus planned departure; None before any frame was held. achieved_bps: while saturated, since the bandwidth last
+    changed. missed_frames (uplink, counted by the client): sent by the node, never seen by the wires. refused_frames (downlink): not
+    taken by the node.
+    """
+
+    lan: str
+    node: str
+    interface: str
+    direction: Literal["uplink", "downlink"]
+    requested: Shaping
+    shaping: Shaping
+    up: bool
+    attached: bool
+    tally: Tally
+    held_frames: int
+    held_bytes: int
+    late_mean_ns: int | None = None
+    late_p50_ns: int | None = None
+    late_p99_ns: int | None = None
+    late_worst_ns: int | None = None
+    achieved_bps: int | None = None
+    missed_frames: int = 0
+    refused_frames: int = 0
+
+
+class Shown(Message):
+    virtual_ns: int
+    restarts: int
+    total: int
+    pipes: tuple[ShownPipe, ...]
+
+
+class Reloaded(Message):
+    """LANs by what happened to them."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+class At(Message):
+    """An instant of this host's CLOCK_MONOTONIC, not more than a few seconds ahead; None: now."""
+
+    monotonic_ns: int | None = None
+
+
+class Frozen(Message):
+    virtual_ns: int
+    held_frames: int
+
+
+class Resumed(Message):
+    """virtual time = CLOCK_MONOTONIC - origin_ns."""
+
+    origin_ns: int
+
+
+class Directory(Message):
+    """Absolute; exists; of this operation alone."""
+
+    path: str
+
+
+class Saved(Message):
+    """files: relative to the directory, one per pipe, each a SavedPipe."""
+
+    virtual_ns: int
+    frames: int
+    files: tuple[str, ...]
+
+
+class CaptureStart(Message):
+    """path: absolute; a file that is made anew, or a named pipe that somebody reads. program: classic BPF, see nodeops.wires.filter.
+
+    zero_ns: the virtual time that the file calls 0.
+    """
+
+    lan: str
+    member: str | None = None
+    path: str
+    snap_bytes: int = Field(default=0, ge=0, description="0: whole frames")
+    program: tuple[tuple[int, int, int, int], ...] = ()
+    zero_ns: int = 0
+
+
+class CaptureNumber(Message):
+    number: int
+
+
+class CaptureEnded(Message):
+    """dropped: frames that the reader of a named pipe was too slow for."""
+
+    frames: int
+    dropped: int
+
+
+OPERATIONS: dict[str, Operation] = {
+    "hello": Operation(takes=Nothing, gives=Hello),
+    "show": Operation(takes=Show, gives=Shown),
+    "measure": Operation(takes=Nothing, gives=Nothing),
+    "change": Operation(takes=Change, gives=Nothing),
+    "up": Operation(takes=Target, gives=Nothing),
+    "down": Operation(takes=Target, gives=Nothing),
+    "reset": Operation(takes=Target, gives=Nothing),
+    "reload": Operation(takes=Nothing, gives=Reloaded),
+    "suspend": Operation(takes=At, gives=Frozen),
+    "resume": Operation(takes=At, gives=Resumed),
+    "save": Operation(takes=Directory, gives=Saved),
+    "restore": Operation(takes=Directory, gives=Nothing),
+    "capture_start": Operation(takes=CaptureStart, gives=CaptureNumber),
+    "capture_stop": Operation(takes=CaptureNumber, gives=CaptureEnded),
+    "stop": Operation(takes=Nothing, gives=Nothing),
+}
