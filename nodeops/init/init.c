@@ -86,10 +86,11 @@ void end_message(struct connection *connection, size_t began) { wire_end(&connec
 void answer_ok(struct connection *connection, const struct message *asked) { end_message(connection, begin_answer(connection, asked)); }
 
 void refuse(struct connection *connection, const struct message *asked, const char *fault) {
-    long long sequence = wire_number(asked, "sequence", 0);
-    if (sequence == last_sequence && sequence > 0) {
-        refusals[sequence % REFUSALS].sequence = sequence;
-        snprintf(refusals[sequence % REFUSALS].fault, sizeof refusals->fault, "%s", fault);
+    long long sequence = llabs(wire_number(asked, "sequence", 0));
+    struct refusal *refusal = &refusals[sequence % REFUSALS];
+    if (sequence > 0 && sequence == last_sequence && refusal->sequence != sequence) {
+        refusal->sequence = sequence;
+        snprintf(refusal->fault, sizeof refusal->fault, "%s", fault);
     }
     size_t began = begin_answer(connection, asked);
     wire_put(&connection->out, "error", fault);
@@ -138,6 +139,7 @@ static void quiesce(struct connection *connection, const struct message *asked) 
 
 /* All processes die and init starts anew in its place: namespaces, addresses and files stay, as on a machine that was reset. */
 static _Noreturn void reboot_node(void) {
+    unlink(SOCKET_PATH); /* whoever comes now finds nobody, rather than a connection that breaks */
     kill(-1, SIGKILL);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
     execl("/proc/self/exe", BINARY_PATH, "init", (char *)NULL);
@@ -155,7 +157,7 @@ static bool seen_before(struct connection *connection, const struct message *ask
 
 static void obey(struct connection *connection, const struct message *asked) {
     const char *operation = wire_item(asked, "op");
-    long long sequence = wire_number(asked, "sequence", 0);
+    long long sequence = llabs(wire_number(asked, "sequence", 0));
     if (!operation) return refuse(connection, asked, "no op");
     if (!strcmp(operation, "hello")) return say_hello(connection, asked);
     if (!strcmp(operation, "petition")) return petition_take(connection, asked);

@@ -53,6 +53,7 @@ struct invocation {
     pid_t shim;
     struct stream streams[3];
     struct buffer input;
+    uint64_t accepted;          /* bytes of input ever taken */
     bool input_ended;
     struct invocation *next;
 };

@@ -346,6 +346,7 @@ void invocation_input(struct connection *connection, const struct message *asked
     if (length && wire_reserve(&one->input, length)) {
         memcpy(one->input.bytes + one->input.used, bytes, length);
         one->input.used += length;
+        one->accepted += length;
     }
     one->input_ended |= wire_number(asked, "eof", 0) != 0;
     answer_ok(connection, asked);
@@ -366,7 +367,10 @@ void invocation_adopt(struct connection *connection, const struct message *asked
     if (!one) return;
     if (one->owner || one->kept) return refuse(connection, asked, "somebody else owns it");
     one->owner = connection;
-    answer_ok(connection, asked);
+    size_t began = begin_answer(connection, asked);
+    wire_putn(&connection->out, "accepted", (long long)one->accepted);
+    wire_putn(&connection->out, "waiting", (long long)wire_waiting(&one->input));
+    end_message(connection, began);
     invocations_unblock(connection);
     pump_input(one);
     tell(one);

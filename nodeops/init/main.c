@@ -1,20 +1,33 @@
-/* One static binary, several callings: a node needs nothing else of ours. */
+/* One static binary, several callings, chosen by its name or by the first argument: a node needs nothing else of ours. */
+#include "inside.h"
 #include "init.h"
+#include "launch.h"
+#include "traffic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef WITH_LAUNCH
-int launch_main(int argc, char **argv);
-#endif
+static int be_init(int argc, char **argv) { return init_main(argc > 1 ? atoi(argv[1]) : -1); }
+
+static const struct calling {
+    const char *name, *link;
+    int (*main)(int argc, char **argv);
+} callings[] = {
+    {"init", NULL, be_init},
+    {"event", "swapbed-event", event_main},
+    {"record", "template_record", template_record_main},
+    {"record-events", "record-events", recording_main},
+    {"traffic", NULL, traffic_main},
+    {"launch", NULL, launch_main},
+};
 
 int main(int argc, char **argv) {
-    const char *calling = argc > 1 ? argv[1] : "";
-    if (!strcmp(calling, "init")) return init_main(argc > 2 ? atoi(argv[2]) : -1);
-#ifdef WITH_LAUNCH
-    if (!strcmp(calling, "launch")) return launch_main(argc - 1, argv + 1);
-#endif
-    fprintf(stderr, "usage: swapbed-init init [CONTROL_FD] | launch …\n");
+    const char *slash = strrchr(argv[0], '/'), *own_name = slash ? slash + 1 : argv[0];
+    for (size_t i = 0; i < sizeof callings / sizeof *callings; i++) {
+        if (callings[i].link && !strcmp(own_name, callings[i].link)) return callings[i].main(argc, argv);
+        if (argc > 1 && !strcmp(argv[1], callings[i].name)) return callings[i].main(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "usage: swapbed-init init [CONTROL_FD] | launch | event ... | record CMD | record-events ACTION | traffic ...\n");
     return 2;
 }
