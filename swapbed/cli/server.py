@@ -14,7 +14,7 @@ def up(output: FormatOption = Format.TABLE) -> None:
     from swapbed.present.progress import progress
 
     with progress() as report:
-        report("starting the local Prefect server")
+        report("starting the local Prefect server", 0, 0)
         server.ensure()
     _show(output)
 

@@ -1,0 +1,68 @@
+"""`deploy`, `destroy`, `inspect` and `instance ls`: instances as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from swapbed.cli.options import FormatOption, ParameterOption, SourceArgument
+from swapbed.present.output import Format, note, print_json, print_text
+
+group = typer.Typer(no_args_is_help=True, help="Instances as a whole.")
+
+
+def deploy(source: SourceArgument, parameters: ParameterOption = None,
+           name: Annotated[str | None, typer.Option("--name", "-n", help="a DNS label; default: the template's with a number")] = None,
+           run: Annotated[bool, typer.Option("--run/--no-run", help="start the first run by itself")] = True,
+           output: FormatOption = Format.TABLE) -> None:
+    """Make an instance of a template and start its first run."""
+    from swapbed import lifecycle
+    from swapbed.present import instances
+    from swapbed.present.progress import progress
+    from swapbed.source import assignments
+
+    with progress() as report:
+        known, evaluation = lifecycle.deploy(source, name=name, parameters=assignments(parameters), start_run=run, report=report)
+    for warning in evaluation.warnings:
+        note(f"warning: {warning}")
+    summary = instances.of(known)
+    if output is Format.JSON:
+        print_json(summary)
+    else:
+        print_text(instances.sentence(summary, known.spec))
+
+
+def destroy(instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="names of instances")],
+            output: FormatOption = Format.TABLE) -> None:
+    """Free everything that instances have on their hosts."""
+    from swapbed import lifecycle
+    from swapbed.present.progress import progress
+
+    gone = []
+    with progress() as report:
+        for name in instances:
+            gone.append(lifecycle.destroy(name, report=report).row)
+    if output is Format.JSON:
+        print_json([{"id": row.id, "name": row.name} for row in gone])
+    else:
+        print_text(f"destroyed: {', '.join(row.name for row in gone)}")
+
+
+@group.command("ls")
+def instance_ls(output: FormatOption = Format.TABLE) -> None:
+    """List the living instances of this project."""
+    from swapbed import lifecycle
+    from swapbed.present import instances
+
+    known = [instances.of(one) for one in lifecycle.all_living()]
+    if output is Format.JSON:
+        print_json(known)
+    else:
+        print_text(instances.instances_table(known))
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(deploy)
+    app.command()(destroy)
+    app.add_typer(group, name="instance")
