@@ -80,7 +80,7 @@ def read_timed(value: Plain) -> list[Timed]:
         if "on" in value and "at" in value:
             raise Misread("an event has either a time (at) or a trigger (on)", "on")
         when = within("at", text, value["at"]) if "at" in value else within("on", _trigger, value["on"])
-        return [Timed(_from_mapping(rest), *within("at" if "at" in value else "on", _time, when))]
+        return [Timed(_from_mapping(rest), *within("at" if "at" in value else "on", read_time, when))]
     if len(value) != 1 or value.keys() & {"target", "do"}:
         raise Misread("a timed event lacks its time: expected at: TIME, or TIME: TARGET VERB")
     return read_timeline(value)
@@ -91,7 +91,7 @@ def read_timeline(value: Plain) -> list[Timed]:
     if isinstance(value, Mapping):
         found = []
         for key, given in value.items():
-            at_s, on = within(key, _time, key)
+            at_s, on = within(key, read_time, key)
             if isinstance(given, (list, tuple)):
                 events = within(key, each(read_event), given)
                 found += [Timed(event, at_s, on, (key, index)) for index, event in enumerate(events)]
@@ -102,12 +102,12 @@ def read_timeline(value: Plain) -> list[Timed]:
     return [Timed(t.event, t.at_s, t.on, (index, *t.path)) for index, ts in enumerate(lists) for t in ts]
 
 
-def write_time(event: TimedEvent | TimelineEntry) -> str:
+def writeread_time(event: TimedEvent | TimelineEntry) -> str:
     return SWAPOUT if getattr(event, "on", "time") == SWAPOUT else format_duration(event.at_s)
 
 
 def _timed(at: str, event: Plain) -> Timed:
-    return Timed(read_event(event), *_time(at))
+    return Timed(read_event(event), *read_time(at))
 
 
 def _trigger(value: Plain) -> str:
@@ -116,7 +116,8 @@ def _trigger(value: Plain) -> str:
     return SWAPOUT
 
 
-def _time(value: str) -> tuple[float, Literal["time", "swapout"]]:
+def read_time(value: str) -> tuple[float, Literal["time", "swapout"]]:
+    """A time, or `swapout`, as the fields at_s and on."""
     return (0.0, "swapout") if value == SWAPOUT else (parse_duration(value, "time"), "time")
 
 

@@ -106,7 +106,7 @@ def _replace(inside: str, values: Mapping[str, str]) -> str:
 def _unknown(name: str, values: Mapping[str, str]) -> ValueError:
     hint = nearest(name, values)
     return ValueError(f"there is no parameter '{name}'{': ' + hint[0].lower() + hint[1:].rstrip('.') if hint else ''} "
-                      f"(to leave it to the shell, write $${{{name}}} or ${name})")
+                      f"(declare it under parameters; to leave it to the shell, write $${{{name}}})")
 
 
 class _Parser:

@@ -7,13 +7,15 @@ directions, or of its `uplink` or `downlink` alone. The more specific wins, fiel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
 from languages.addresses import DeclaredLan, DeclaredMember
 from languages.link_words import LAN, SHAPING
+from languages.nearest import nearest
 from languages.words import Misread, Plain, Word, choice, mapping, read, text, texts, within
 from models.shaping import Direction, pipe_value
 from models.spec import Shaping
@@ -92,6 +94,25 @@ def read_lan(name: str, given: Mapping[str, Plain], families: tuple[Literal[4, 6
         raise Misread(f"LAN '{name}' lacks its members")
     ends = within("members", partial(_lan_ends, select), given["members"])
     return DeclaredLan(name=name, kind="lan", members=_members(ends, whole), **fields)
+
+
+def nodes_matching(nodes: Iterable[str], pattern: str) -> list[str]:
+    """What a pattern of a member list stands for, in the nodes' order."""
+    names = list(nodes)
+    found = fnmatch.filter(names, pattern)
+    if not found:
+        raise Misread(f"no node matches '{pattern}'", next=nearest(pattern, names))
+    return found
+
+
+def named(lan: DeclaredLan, name: str | None, taken: Callable[[str], bool]) -> DeclaredLan:
+    """With its name; a link without one is called after its ends: a-b, then a-b-2, …"""
+    if name is None:
+        base = "-".join(m.node for m in lan.members)[:56].strip("-.")
+        name, number = base, 2
+        while taken(name):
+            name, number = f"{base}-{number}", number + 1
+    return replace(lan, name=name)
 
 
 def _lan_ends(select: Callable[[str], list[str]], value: Plain) -> list[End]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,8 +22,7 @@ from languages.containerlab import (
     translate_end,
 )
 from languages.draft import Draft, make
-from languages.links import DeclaredLan, read_lan, read_link
-from languages.nearest import nearest
+from languages.links import DeclaredLan, named, nodes_matching, read_lan, read_link
 from languages.part_words import NODE
 from languages.words import Misread, Plain, choice, mapping, read, within
 from languages.yaml_reading import Reading, plain
@@ -131,23 +129,14 @@ class Network:
         if self.translator.clab_shape and isinstance(value.get("endpoints"), list):
             value = {**value, "endpoints": [translate_end(end, lambda text: self.draft.warn(text, where)) for end in value["endpoints"]]}
         lan = read_link("", value, self.families, also=LINK_KEYS)
-        return self._with_name(lan, value.get("name"))
+        return named(lan, value.get("name"), self.draft.taken)
 
     def _dummy(self, value: Plain) -> DeclaredLan:
         if not isinstance(value.get("endpoint"), Mapping):
             raise Misread("a link of type dummy lacks its endpoint: expected {node: …, interface: …}")
         rest = {k: v for k, v in value.items() if k not in ("endpoint", "name", *LINK_KEYS)}
         end = translate_end(value["endpoint"], lambda text: self.draft.warn(text))
-        return self._with_name(read_lan("", {**rest, "members": [end]}, self.families, self._select), value.get("name"))
-
-    def _with_name(self, lan: DeclaredLan, name: Plain) -> DeclaredLan:
-        """A link without a name is called after its ends: a-b, then a-b-2, …"""
-        if name is None:
-            base = "-".join(m.node for m in lan.members) if len(lan.members) > 1 else f"{lan.members[0].node}-dummy"
-            name, number = base[:60], 2
-            while self.draft.taken(name):
-                name, number = f"{base[:56]}-{number}", number + 1
-        return DeclaredLan(**{**vars(lan), "name": name})
+        return named(read_lan("", {**rest, "members": [end]}, self.families, self._select), value.get("name"), self.draft.taken)
 
     def _add(self, lan: DeclaredLan, part: Part, key: str, where: str) -> None:
         """With the line of every member, where members are written one by one."""
@@ -160,11 +149,7 @@ class Network:
         self.draft.add_lan(lan, where, places)
 
     def _select(self, pattern: str) -> list[str]:
-        """The nodes that a pattern of a member list stands for, in their order."""
-        found = fnmatch.filter(self.draft.nodes, pattern)
-        if not found:
-            raise Misread(f"no node matches '{pattern}'", next=nearest(pattern, self.draft.nodes))
-        return found
+        return nodes_matching(self.draft.nodes, pattern)
 
 
 def families_of(reading: Reading, root: Table, words: Mapping[str, tuple[Literal[4, 6], ...]]) -> tuple[Literal[4, 6], ...]:
