@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -49,14 +49,19 @@ class ControlClient:
                 os.close(directory)
         except OSError as error:
             self._socket.close()
-            raise NotFound(f"nothing answers here ({error.strerror})", where=str(path), next="Is the instance up? `swapbed doctor` tells") from error
+            raise NotFound(f"nothing answers here ({error.strerror})", where=str(path),
+                           next="Is the instance up? `swapbed doctor` tells") from error
         self._lines = self._socket.makefile("rb")
 
     def call(self, operation: str, arguments: BaseModel, gives: type[Result],
              progress: Callable[[Progress], None] | None = None) -> Result:
         """Send one request and wait for its reply. gives: the model the reply is read as."""
+        return gives.model_validate(self.call_raw(operation, arguments.model_dump(mode="json", exclude_defaults=True), progress))
+
+    def call_raw(self, operation: str, arguments: dict[str, Any], progress: Callable[[Progress], None] | None = None) -> dict[str, Any]:
+        """The same without models, for whoever only passes requests on."""
         self._next_id += 1
-        request = Request(id=self._next_id, operation=operation, arguments=arguments.model_dump(mode="json", exclude_defaults=True))
+        request = Request(id=self._next_id, operation=operation, arguments=arguments)
         try:
             self._socket.sendall(request.model_dump_json().encode() + b"\n")
             while line := self._lines.readline(LINE_LIMIT_BYTES):
@@ -67,7 +72,7 @@ class ControlClient:
                 elif answer.error is not None:
                     raise SwapbedError.from_json(answer.error)
                 else:
-                    return gives.model_validate(answer.result or {})
+                    return answer.result or {}
         except TimeoutError as error:
             raise TimedOut(f"no answer to '{operation}' within {self.timeout_s:g} s", where=str(self.path)) from error
         except (BrokenPipeError, ConnectionResetError) as error:

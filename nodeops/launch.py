@@ -22,7 +22,10 @@ TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class NodeJob:
-    """network: fd of its namespace. cgroup: version 2; tasks: files of version 1 cgroups to join. lowers: topmost first."""
+    """network: fd of its namespace. cgroup: version 2; tasks: files of version 1 cgroups to join. lowers: topmost first.
+
+    mount_point: a directory that all nodes may share, since each mounts on it in a mount namespace of its own.
+    """
 
     name: str
     layout: NodeLayout
@@ -30,6 +33,7 @@ class NodeJob:
     cgroup: Path
     tasks: tuple[Path, ...]
     lowers: tuple[Path, ...]
+    mount_point: Path
 
 
 def overlay_options(node: NodeLayout, lowers: Sequence[Path]) -> str:
@@ -37,7 +41,7 @@ def overlay_options(node: NodeLayout, lowers: Sequence[Path]) -> str:
 
     Raises HostProblem for paths that mount options cannot carry.
     """
-    for path in (node.root, *lowers):
+    for path in (node.upper, *lowers):
         if any(character in str(path) for character in ":,\\"):
             raise HostProblem("':', ',' and '\\' cannot be in the paths of an overlay", where=str(path), next="Choose another state_dir")
     return f"{OVERLAY},lowerdir={':'.join(map(str, lowers))},upperdir={node.upper},workdir={node.work}"
@@ -70,7 +74,7 @@ def launch(jobs: Sequence[NodeJob]) -> dict[str, ProcessIdentity]:
 
 def _items(job: NodeJob, read_only: Sequence[str]) -> list[tuple[str, str]]:
     return [("name", job.name), ("netns", f"/proc/self/fd/{job.network}"), ("cgroup", str(job.cgroup)),
-            *(("tasks", str(path)) for path in job.tasks), ("root", str(job.layout.mount_point)),
+            *(("tasks", str(path)) for path in job.tasks), ("root", str(job.mount_point)),
             ("overlay", overlay_options(job.layout, job.lowers)),
             *(("readonly", path) for path in read_only), ("writable", "/proc/sys/net"),
             ("argument", f"{INSIDE}/init"), ("argument", "init"),

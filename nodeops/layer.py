@@ -1,8 +1,8 @@
-"""The lower layer that all nodes of an instance share: masks, devices, the way to init and datastore.
+"""What lies under a node's own changes and over its base: masks, devices, init, the way to the datastore; and its own few files.
 
-It is a tmpfs of about a megabyte, mounted where only nodes see it and gone with the last of them: overlayfs refuses a lower layer
-that lies inside another (`/`), so it cannot be a directory beside the instance's files. The datastore is large, so it is not
-copied: where it lies inside the base, a redirect leads to it (overlayfs.rst, "redirect_dir"); else it is a layer of its own.
+A tmpfs of about a megabyte, mounted where only nodes see it and gone with the last of them: overlayfs refuses a lower layer that
+lies inside another (`/`), so it cannot be a directory beside the instance's files. The datastore is large, so it is not copied:
+where it lies inside the base, a redirect leads to it (overlayfs.rst, "redirect_dir"); else it is a layer of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import HostProblem
@@ -27,24 +28,58 @@ DIRECTORIES = {"dev/net": 0o755, "dev/pts": 0o755, "dev/shm": 0o1777, "proc": 0o
                "var/tmp": 0o1777, "swapbed/run": 0o755, "swapbed/logs": 0o755, "swapbed/archive": 0o1777, "swapbed/datastore": 0o755}
 
 
-@contextmanager
-def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask]) -> Iterator[list[Path]]:
-    """Within, this thread has a mount namespace of its own with the layer in it; gives the lower layers of its nodes, topmost first.
+@dataclass(frozen=True)
+class Layers:
+    """Lower layers, topmost first. own: where each node's own files are; mount_point: an empty directory for their roots."""
 
-    base: the root file system that they see, `/` or an image's directory. Raises HostProblem.
+    mount_point: Path
+    own: Path
+    shared: tuple[Path, ...]
+
+    def of(self, node: str) -> tuple[Path, ...]:
+        return (self.own / node, *self.shared)
+
+
+@contextmanager
+def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask], files: Mapping[str, Mapping[str, bytes]]) -> Iterator[Layers]:
+    """Within, this thread has a mount namespace of its own with the layers in it.
+
+    base: the root file system that the nodes see, `/` or an image's directory. files: node → path relative to `/` → content.
+    Raises HostProblem.
     """
     if not BINARY.exists():
         raise HostProblem("the nodes' init has not been built", where=str(BINARY), next="make -C nodeops/init")
     with private_mounts():
+        common, own, mount_point = layout.layer / "common", layout.layer / "own", layout.layer / "root"
         try:
             mount("tmpfs", layout.layer, "tmpfs", options="mode=0755")
-            _fill(layout.layer, base, list(masks))
+            common.mkdir()
+            mount_point.mkdir()
+            _fill(common, base, list(masks))
+            _fill_own(own, base, files)
             inside = _path_inside(layout.datastore, base)
             if inside is not None:
-                os.setxattr(layout.layer / "swapbed/datastore", REDIRECT, os.fsencode(inside))
+                os.setxattr(common / "swapbed/datastore", REDIRECT, os.fsencode(inside))
         except OSError as error:
-            raise HostProblem(f"cannot make the nodes' lower layer: {error.strerror}", where=error.filename or str(layout.layer)) from error
-        yield [layout.layer, *([layout.shared] if inside is None else []), base]
+            raise HostProblem(f"cannot make the nodes' lower layers: {error.strerror}",
+                              where=error.filename or str(layout.layer)) from error
+        yield Layers(mount_point, own, (common, *([layout.shared] if inside is None else []), base))
+
+
+def _fill_own(own: Path, base: Path, files: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Files of equal content are one file: a thousand nodes' lists of a thousand names would be a gigabyte."""
+    own.mkdir()
+    written: dict[bytes, Path] = {}
+    for node, contents in files.items():
+        (own / node).mkdir()
+        for name, content in contents.items():
+            path = own / node / name
+            _make_parents(own / node, base, Path("/") / name)
+            if content in written:
+                path.hardlink_to(written[content])
+            else:
+                path.write_bytes(content)
+                written[content] = path
 
 
 def _fill(layer: Path, base: Path, masks: list[Mask]) -> None:

@@ -9,23 +9,45 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from models.errors import Conflict, NotFound
+from models.protocol.control import Message
 from models.protocol.init import RUN_DIRECTORY
 from nodeops.identity import ProcessIdentity
-from nodeops.layout import NodeLayout
+from nodeops.layout import InstanceLayout, NodeLayout
 from nodeops.linux import open_in_root
 
 INIT_SOCKET = f"{RUN_DIRECTORY}/run/init.sock"
 
 
+class Inits(Message):
+    """inits.json."""
+
+    nodes: dict[str, ProcessIdentity] = {}
+
+
+def read_inits(layout: InstanceLayout) -> dict[str, ProcessIdentity]:
+    """Of all nodes that were started here, living or not."""
+    try:
+        file = layout.inits.stat()
+    except FileNotFoundError:
+        return {}
+    return _parsed_inits(layout.inits, file.st_ino, file.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _parsed_inits(path: Path, _inode: int, _mtime_ns: int) -> dict[str, ProcessIdentity]:
+    """The file is only ever replaced whole, so another content is another inode."""
+    return Inits.model_validate_json(path.read_bytes()).nodes
+
+
 def init_identity(node: NodeLayout) -> ProcessIdentity:
     """Of the node's init, living or not. Raises NotFound if the node was never started."""
-    try:
-        return ProcessIdentity.model_validate_json(node.init_pid.read_bytes())
-    except FileNotFoundError:
-        raise NotFound("this node was never started on this host", where=node.root.name) from None
+    if (identity := read_inits(node.instance).get(node.name)) is None:
+        raise NotFound("this node was never started on this host", where=node.name)
+    return identity
 
 
 def _open_of_init(node: NodeLayout, what: str, flags: int) -> int:
@@ -40,7 +62,7 @@ def _open_of_init(node: NodeLayout, what: str, flags: int) -> int:
     except (ProcessLookupError, FileNotFoundError):
         if fd >= 0:
             os.close(fd)
-        raise Conflict("the node is dead: its init has ended", where=node.root.name, next="See `swapbed inspect`") from None
+        raise Conflict("the node is dead: its init has ended", where=node.name, next="See `swapbed inspect`") from None
     return fd
 
 
@@ -61,7 +83,7 @@ def init_socket(node: NodeLayout) -> Iterator[Path]:
     try:
         endpoint = open_in_root(root, INIT_SOCKET, os.O_PATH)
     except OSError as error:
-        raise NotFound(f"the node's init has no socket ({error.strerror})", where=node.root.name) from error
+        raise NotFound(f"the node's init has no socket ({error.strerror})", where=node.name) from error
     finally:
         os.close(root)
     try:

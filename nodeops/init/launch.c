@@ -23,7 +23,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define RUN "/swapbed/run" /* one tmpfs for what must not be among the node's changes, and for /dev/shm */
+
 enum { ARGUMENTS_LIMIT = 64, REPORT_LIMIT = 512 };
+
+static const rlim_t files_soft = 1024, files_hard = 524288; /* as Debian has them for a login, whatever they are for who launches us */
 
 /* What a node's root keeps (capabilities(7)): enough for daemons, packet tools, ping and sudo within its own namespaces, and nothing
  * that reaches the host: no mounts, modules, devices, clocks, handles to hidden files, real-time priority, foreign resource limits. */
@@ -95,14 +99,26 @@ static void mount_systems(const struct message *node) {
     mount_or_fail("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
     rebind("/dev", MS_NOSUID | MS_NOEXEC);
     mount_or_fail("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
-    mount_or_fail("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777");
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    mount_or_fail("swapbed", RUN, "tmpfs", flags, "mode=0755");
+    if (mkdir(RUN "/shm", 0777) || chmod(RUN "/shm", 01777)) fail("make %s", RUN "/shm");
+    mount_or_fail(RUN "/shm", "/dev/shm", NULL, MS_BIND, NULL);
     for (const char *path = NULL; (path = wire_next(node, "readonly", path));) {
         mount_or_fail(path, path, NULL, MS_BIND, NULL);
         for (const char *part = NULL; (part = wire_next(node, "writable", part));)
             if (!strncmp(part, path, strlen(path)) && part[strlen(path)] == '/') rebind(part, flags);
         mount_or_fail(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | flags, NULL);
     }
+}
+
+/* A hard limit can be raised with CAP_SYS_RESOURCE alone, which even root may lack in a container or VM. */
+static void limit_resources(void) {
+    struct rlimit files, core;
+    if (getrlimit(RLIMIT_NOFILE, &files) || getrlimit(RLIMIT_CORE, &core)) fail("read resource limits");
+    if (files.rlim_max > files_hard) files.rlim_max = files_hard;
+    files.rlim_cur = files.rlim_max < files_soft ? files.rlim_max : files_soft;
+    core.rlim_cur = 0;
+    if (setrlimit(RLIMIT_NOFILE, &files) || setrlimit(RLIMIT_CORE, &core)) fail("set resource limits");
 }
 
 static void drop_capabilities(void) {
@@ -156,6 +172,7 @@ static void become_node(const struct message *node) {
     const char *name = need(node, "name");
     if (sethostname(name, strlen(name))) fail("set the hostname %s", name);
     if (close_range(3, (unsigned)report_fd - 1, 0) || close_range((unsigned)report_fd + 1, ~0u, 0)) fail("close files");
+    limit_resources();
     drop_capabilities();
     execute(node);
 }

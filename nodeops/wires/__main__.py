@@ -10,6 +10,7 @@ from models.errors import SwapbedError
 from models.protocol.wires import OPERATIONS
 from nodeops.control import ControlServer
 from nodeops.identity import ProcessIdentity
+from nodeops.instance import write_whole
 from nodeops.layout import InstanceLayout
 from nodeops.wires.operations import Operations
 from nodeops.wires.service import Service
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
         report("usage: python -m nodeops.wires INSTANCE_DIR")
         return 2
     layout = InstanceLayout(Path(arguments[0]).absolute())
-    layout.daemon("wires", "pid").write_text(ProcessIdentity.own().model_dump_json())
+    write_whole(layout.daemon("wires", "pid"), ProcessIdentity.own().model_dump_json().encode())
     try:
         service = Service(layout, report)
         operations = Operations(service)
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
         report(str(error))
         return error.exit_code
     signal.signal(signal.SIGTERM, lambda *_: setattr(service, "stopping", True))
-    service.run(server.filenos, server.ready, operations.flush)
+    service.run(server, operations.flush)
     operations.flush()
     server.close()
     service.close()

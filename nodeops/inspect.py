@@ -1,0 +1,54 @@
+"""What stands of an instance on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.protocol.host import DAEMONS, InstanceStatus, NodeStatus
+from models.settings import settings
+from nodeops import cgroups, daemons
+from nodeops.instance import layout_of, read_record, the_record
+from nodeops.layout import InstanceLayout
+from nodeops.reach import read_inits
+
+
+def status(layout: InstanceLayout) -> InstanceStatus:
+    """Raises NotFound if the instance is not here."""
+    record = the_record(layout)
+    where = cgroups.hierarchies()
+    return InstanceStatus(instance=record.instance, name=record.name, project=record.project, state=record.state, fence=record.fence,
+                          created_at=record.created_at, nodes=tuple(_node(layout, name, where) for name in record.nodes),
+                          daemons=tuple(daemons.status(layout, name) for name in DAEMONS if name in record.daemons))
+
+
+def all_status() -> Iterator[InstanceStatus]:
+    """Of every instance on this host that has a record."""
+    root = settings().instances_dir
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        if read_record(layout_of(path.name)) is not None:
+            yield status(layout_of(path.name))
+
+
+def _node(layout: InstanceLayout, name: str, where: cgroups.Hierarchies) -> NodeStatus:
+    identity = read_inits(layout).get(name)
+    alive = identity is not None and identity.alive()
+    if not alive or identity is None:
+        return NodeStatus(node=name, alive=False)
+    cgroup = cgroups.instance_cgroup(layout.root.name, where.unified) / name
+    return NodeStatus(node=name, alive=True, pid=identity.pid, frozen=_read(cgroup / "cgroup.freeze") == "1",
+                      processes=len((_read(cgroup / "cgroup.procs") or "").split()), memory_bytes=_memory(layout, name, cgroup, where))
+
+
+def _memory(layout: InstanceLayout, name: str, cgroup: Path, where: cgroups.Hierarchies) -> int | None:
+    text = _read(cgroup / "memory.current")
+    if text is None and "memory" in where.v1:
+        text = _read(where.v1["memory"] / cgroups.PARENT / layout.root.name / name / "memory.usage_in_bytes")
+    return int(text) if text else None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None

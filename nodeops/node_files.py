@@ -1,0 +1,33 @@
+"""An instance's directories on its host, and the few files that Swapbed writes for every node."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+
+from models.spec import Node, Spec
+from nodeops.layout import InstanceLayout
+from nodeops.node_network import Routes
+
+NO_RESOLVER = b"# No resolver: this node has no way outside. Names of the experiment's nodes are in /etc/hosts.\n"
+
+
+def make_directories(layout: InstanceLayout, nodes: Sequence[Node], datastore: str | None) -> None:
+    """datastore: what the instance gets a copy of. A node's upper layer stays empty until the node changes something."""
+    layout.layer.mkdir()
+    layout.datastore.mkdir(parents=True)
+    if datastore is not None:
+        shutil.copytree(datastore, layout.datastore, symlinks=True, dirs_exist_ok=True)
+    for node in nodes:
+        for directory in (layout.node(node.name).upper, layout.node(node.name).work):
+            directory.parent.mkdir(exist_ok=True)
+            directory.mkdir()
+
+
+def files_of(spec: Spec, nodes: Sequence[Node]) -> dict[str, dict[str, bytes]]:
+    """Node → path relative to `/` → content; pure."""
+    return {node.name: {"etc/hostname": f"{node.name}\n".encode(), "etc/resolv.conf": NO_RESOLVER} for node in nodes}
+
+
+def routes_of(spec: Spec) -> Mapping[str, Routes]:
+    return {}
