@@ -77,6 +77,10 @@ class HostProblem(SwapbedError):
     exit_code, http_status = 6, 503
 
 
+class HostLost(HostProblem):
+    """A host or its agent went away in the middle of something; all that is asked of it may be asked again."""
+
+
 class StoreProblem(SwapbedError):
     """The object store or database is unreachable, full or refuses us."""
 

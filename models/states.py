@@ -73,7 +73,7 @@ class RecordingState(StrEnum):
 
 
 class PackState(StrEnum):
-    """granted: somebody may be sending it; claimed: there, not yet verified; retired: nothing is in it any more; damaged: bytes are wrong."""
+    """granted: somebody may be sending it; claimed: there, not yet verified; retired: empty, to be deleted; damaged: bytes are wrong."""
 
     GRANTED, CLAIMED, VERIFIED, RETIRED, DAMAGED = "granted", "claimed", "verified", "retired", "damaged"
 
@@ -89,7 +89,9 @@ class HostState(StrEnum):
 
 
 class MessageState(StrEnum):
-    HEARD, HANDLED, FAILED = "heard", "handled", "failed"
+    """started: turned into a flow, which may have to be started again if the controller dies."""
+
+    HEARD, STARTED, HANDLED, FAILED = "heard", "started", "handled", "failed"
 
 
 @dataclass(frozen=True)

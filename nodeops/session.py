@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from models.errors import HostProblem, SwapbedError
+from models.errors import HostLost, SwapbedError
 from models.protocol.control import Nothing, Progress, Request
 from models.protocol.host import OPERATIONS
 from nodeops.control import ANSWER, LINE_LIMIT_BYTES
@@ -53,7 +53,7 @@ Transport = Here | OverSsh
 class HostSession:
     """Blocking; not for several threads, but as many sessions as one likes. Close it, or use it in a `with`.
 
-    Every call raises whatever SwapbedError the agent answers, and HostProblem if the host or its agent goes away: then nobody
+    Every call raises whatever SwapbedError the agent answers, and HostLost if the host or its agent goes away: then nobody
     knows whether the operation was done, and, all being idempotent, it is asked again in a new session.
     """
 
@@ -116,9 +116,9 @@ class HostSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _lost(self, operation: str) -> HostProblem:
+    def _lost(self, operation: str) -> HostLost:
         self._process.kill()
         self._process.wait()
         said = self._process.stderr.read().decode(errors="replace").strip() if self._process.stderr else ""
-        return HostProblem(f"the host's agent went away during '{operation}'{': ' + said[-1500:] if said else ''}",
+        return HostLost(f"the host's agent went away during '{operation}'{': ' + said[-1500:] if said else ''}",
                            where=self.transport.name, next="Try again; see `swapbed doctor`")

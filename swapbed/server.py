@@ -84,8 +84,8 @@ def external_api() -> str | None:
 
 def ensure() -> str:
     """The API's URL of a running server, with a controller running; starts what is missing."""
-    api = external_api() or _ensure_server()
-    _ensure_controller(api)
+    api = external_api() or ensure_server()
+    ensure_controller(api)
     return api
 
 
@@ -132,7 +132,7 @@ def _write_address(address: Address) -> None:
     new.replace(home() / "address.json")
 
 
-def _ensure_server() -> str:
+def ensure_server() -> str:
     daemon = _server()
     address = _address()
     if address and address.ready and daemon.identity():
@@ -182,7 +182,7 @@ def _answers(api: str) -> bool:
         return False
 
 
-def _ensure_controller(api: str) -> None:
+def ensure_controller(api: str) -> None:
     """One that was started by other code or with other settings (an upgrade, a changed file) is replaced; its flows go on."""
     daemon, wanted = _controller(), _fingerprint(api)
     if daemon.identity() and _started_as(daemon) == wanted:

@@ -28,6 +28,10 @@ class Room(Message):
     cpus: float | None = None
     memory_bytes: int | None = None
 
+    @property
+    def limited(self) -> bool:
+        return (self.nodes, self.cpus, self.memory_bytes) != (None, None, None)
+
     def less(self, node: Node) -> Room | None:
         """What is left with the node on it; None if it does not fit."""
         cpus, memory_bytes = demand(node)

@@ -1,4 +1,9 @@
-"""Fixtures that every folder of tests may use: a state directory, databases, one Prefect server, and a look for leaks after each test."""
+"""Fixtures that every folder of tests may use: a state directory, databases, one Prefect server, and a look for leaks after each test.
+
+    state_dir      an empty state directory for this test                database    an empty database of each kind, migrated
+    prefect_server URL of the session's Prefect server                   postgres    URL of the session's PostgreSQL
+    installation   a state directory that lasts, with server and controller: what a user has after the first command
+"""
 
 from __future__ import annotations
 
@@ -14,15 +19,24 @@ from sqlalchemy import Engine, text
 from models.database import connect, engine
 from models.settings import settings
 
+ROOM = Path("/var/tmp")  # on the root file system, which can hold an overlay's upper layer
+OF_TEST, OF_SESSION = f"swapbed-test-{os.getpid()}-", f"swapbed-session-{os.getpid()}-"
+ELSEWHERE = ("SWAPBED_DATABASE_URL", "SWAPBED_STORE_URL", "SWAPBED_PREFECT_API_URL", "SWAPBED_PROJECT", "PREFECT_API_URL")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings() -> None:
+    """What the developer has set for his own installation is not for the tests."""
+    for name in ELSEWHERE:
+        os.environ.pop(name, None)
+    os.environ["SWAPBED_CONFIG"] = "/nonexistent/swapbed.toml"
+
 
 @pytest.fixture
 def state_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty state directory, in the settings of this process and of every child; on a file system that can hold an upper layer."""
-    directory = Path(tempfile.mkdtemp(prefix="swapbed-test-", dir="/var/tmp"))
+    """An empty state directory, in the settings of this process and of every child."""
+    directory = Path(tempfile.mkdtemp(prefix=OF_TEST, dir=ROOM))
     monkeypatch.setenv("SWAPBED_STATE_DIR", str(directory))
-    monkeypatch.setenv("SWAPBED_CONFIG", str(directory / "no-such-config.toml"))
-    for name in ("SWAPBED_DATABASE_URL", "SWAPBED_PREFECT_API_URL", "PREFECT_API_URL"):
-        monkeypatch.delenv(name, raising=False)
     _forget()
     yield directory
     _forget()
@@ -32,6 +46,69 @@ def state_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def _forget() -> None:
     settings.cache_clear()
     engine.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def _session_directory() -> Iterator[Path]:
+    """Of the session's server and controller."""
+    from swapbed import server
+
+    directory = Path(tempfile.mkdtemp(prefix=OF_SESSION, dir=ROOM))
+    yield directory
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWAPBED_STATE_DIR", str(directory))
+        patch.delenv("PREFECT_API_URL", raising=False)
+        _forget()
+        server.down()
+        _forget()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(_session_directory: Path) -> str:
+    """API URL of one local server, which this process uses from now on, as do its children. Prefect must not be imported before."""
+    from swapbed import server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWAPBED_STATE_DIR", str(_session_directory))
+        _forget()
+        api = server.ensure_server()
+        os.environ.update(server.client_environment(api))
+        _forget()
+    from prefect.settings import get_current_settings
+
+    get_current_settings().flows.heartbeat_frequency = None
+    return api
+
+
+@pytest.fixture
+def installation(prefect_server: str, _session_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The session's state directory, in the settings. Whoever makes instances here destroys them."""
+    monkeypatch.setenv("SWAPBED_STATE_DIR", str(_session_directory))
+    _forget()
+    yield _session_directory
+    _forget()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No mount (a pinned namespace is one) and no process of the test's own directories outlives it."""
+    yield
+    directory = getattr(request.node, "funcargs", {}).get("tmp_path")
+    own = (OF_TEST, f"{directory}/") if directory else (OF_TEST,)
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(name in line for name in own)]
+    assert not mounts, "left mounted"
+    assert not list(_processes_naming(own)), "left running"
+
+
+def _processes_naming(own: tuple[str, ...]) -> Iterator[str]:
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = cmdline.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if any(name in command for name in own):
+            yield f"{cmdline.parent.name}: {command}"
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ class Host(SQLModel, table=True):
     id: str = Field(default_factory=lambda: new_id("h"), primary_key=True)
     name: str = Field(unique=True)
     address: str | None = Field(default=None, description="SSH destination, user@host:port; None: this machine")
+    python: str | None = Field(default=None, description="path of Swapbed's interpreter there; None: the usual place")
     state: HostState = Field(default=HostState.UP, sa_type=Choice(HostState))
     nodes: int | None = Field(default=None, description="how many nodes it may carry")
     cpus: float | None = None

@@ -1,0 +1,47 @@
+"""What is done on one host for one instance: each a task, idempotent, under the fence of the lease."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from models.database import reading
+from models.errors import NotFound
+from models.instances import instance_by_id, placements
+from models.leases import Lease
+from models.protocol.control import Nothing, Progress
+from models.protocol.host import DAEMONS, ChangeInstance, Create, InstanceStatus
+from models.tables import Project
+from models.templates import load_spec
+from tasks.progress import report
+from tasks.sessions import HostReference, session_with
+from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
+
+
+@task(task_run_name="create on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def create_on_host(instance_id: str, host: HostReference, lease: str) -> InstanceStatus:
+    """Make the instance's share there; every node's init answers when this returns."""
+    with session_with(host) as session:
+        return session.do("create", _wanted(instance_id, host, Lease.parse(lease)), InstanceStatus, _pass_on)
+
+
+@task(task_run_name="destroy on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def destroy_on_host(instance_id: str, host: HostReference, lease: str) -> None:
+    """Leave nothing of the instance there. Nothing being there is fine."""
+    with session_with(host) as session:
+        try:
+            session.do("destroy", ChangeInstance(instance=instance_id, fence=Lease.parse(lease).fence), Nothing, _pass_on)
+        except NotFound:
+            return
+
+
+def _wanted(instance_id: str, host: HostReference, lease: Lease) -> Create:
+    with reading() as session:
+        instance = instance_by_id(session, instance_id)
+        nodes = tuple(place.node for place in placements(session, instance_id) if place.host_id == host.id)
+        project = session.get_one(Project, instance.project_id)
+        return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, spec=load_spec(session, instance.spec_id), nodes=nodes, datastore=instance.datastore_directory,
+                      daemons=DAEMONS if host.id == instance.home_id else ("wires",))
+
+
+def _pass_on(progress: Progress) -> None:
+    report(progress.text, progress.done, progress.total)

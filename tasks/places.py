@@ -1,0 +1,76 @@
+"""Where an instance's nodes are to be: asking the allocator, and writing its answer down before anything is made."""
+
+from __future__ import annotations
+
+import socket
+
+from prefect import task
+from sqlmodel import Session, col, select
+
+from models.database import reading, writing
+from models.instances import instance_by_id, placements
+from models.leases import Lease
+from models.spec import Spec
+from models.states import HostState, PlacementState
+from models.tables import Host, Instance, Placement
+from models.templates import load_spec
+from tasks.allocator import Room, allocate
+from tasks.sessions import HostReference
+
+
+@task
+def place_nodes(instance_id: str, lease: str) -> list[HostReference]:
+    """Every node has a placement when this returns; those that were placed already stay. The hosts involved, the conductor's first."""
+    with writing() as session:
+        Lease.parse(lease).check(session)
+        instance = instance_by_id(session, instance_id)
+        spec = load_spec(session, instance.spec_id)
+        hosts = _hosts(session)
+        fixed = {place.node: place.host_id for place in placements(session, instance_id)}
+        placed = allocate(spec, _rooms(session, hosts), fixed)
+        session.add_all(Placement(instance_id=instance_id, node=node, host_id=host) for node, host in placed.items() if node not in fixed)
+        instance.home_id = instance.home_id or next(iter(placed.values()), hosts[0].id)
+    return hosts_of(instance_id)
+
+
+def hosts_of(instance_id: str) -> list[HostReference]:
+    """Where it has nodes, or its conductor, which comes first. Empty: it was never placed."""
+    with reading() as session:
+        home = instance_by_id(session, instance_id).home_id
+        ids = {place.host_id for place in placements(session, instance_id)} | ({home} if home else set())
+        hosts = session.exec(select(Host).where(col(Host.id).in_(ids)))
+        return [HostReference.of(host) for host in sorted(hosts, key=lambda host: (host.id != home, host.name))]
+
+
+def set_placements(session: Session, instance_id: str, state: PlacementState) -> None:
+    for place in placements(session, instance_id):
+        place.state = state
+
+
+def forget_placements(session: Session, instance_id: str) -> None:
+    """Its nodes are nowhere any more."""
+    for place in placements(session, instance_id):
+        session.delete(place)
+
+
+def _hosts(session: Session) -> list[Host]:
+    """All that may get nodes; this machine, if nobody has named any."""
+    known = list(session.exec(select(Host).order_by(Host.name)))
+    if not known:
+        known = [Host(name=socket.gethostname())]
+        session.add_all(known)
+        session.flush()
+    return [host for host in known if host.state == HostState.UP]
+
+
+def _rooms(session: Session, hosts: list[Host]) -> list[Room]:
+    """What each host has left. Those without limits need no counting."""
+    rooms = {host.id: Room(host_id=host.id, name=host.name, nodes=host.nodes, cpus=host.cpus, memory_bytes=host.memory_bytes)
+             for host in hosts}
+    limited = [room.host_id for room in rooms.values() if room.limited]
+    specs: dict[str, Spec] = {}
+    for place, spec_id in session.exec(select(Placement, Instance.spec_id).join(Instance).where(col(Placement.host_id).in_(limited))):
+        spec = specs.setdefault(spec_id, load_spec(session, spec_id))
+        room = rooms[place.host_id]
+        rooms[place.host_id] = room.less(spec.node(place.node)) or Room(host_id=room.host_id, name=room.name, nodes=0, cpus=0, memory_bytes=0)
+    return list(rooms.values())

@@ -1,0 +1,66 @@
+"""Sessions with host agents: opened when first needed, kept while the flow lasts, each used by one thread at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from models.errors import HostLost
+from models.protocol.control import Message
+from models.tables import Host
+from nodeops.session import Here, HostSession, OverSsh, Transport
+
+
+class HostReference(Message):
+    """What a task needs to know of a host."""
+
+    id: str
+    name: str
+    address: str | None = None
+    python: str | None = None
+
+    @staticmethod
+    def of(host: Host) -> HostReference:
+        return HostReference(id=host.id, name=host.name, address=host.address, python=host.python)
+
+    def transport(self) -> Transport:
+        if self.address is None:
+            return Here()
+        return OverSsh(self.address, self.python) if self.python else OverSsh(self.address)
+
+
+_idle: dict[str, list[HostSession]] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def session_with(host: HostReference) -> Iterator[HostSession]:
+    """One that is idle, or a new one. Lost, it is not used again."""
+    with _lock:
+        waiting = _idle.setdefault(host.id, [])
+        session = waiting.pop() if waiting else None
+    session = session or HostSession(host.transport())
+    try:
+        yield session
+    except HostLost:
+        session.close()
+        raise
+    except BaseException:
+        _keep(host, session)
+        raise
+    else:
+        _keep(host, session)
+
+
+def _keep(host: HostReference, session: HostSession) -> None:
+    with _lock:
+        _idle.setdefault(host.id, []).append(session)
+
+
+def close_sessions() -> None:
+    with _lock:
+        sessions = [session for waiting in _idle.values() for session in waiting]
+        _idle.clear()
+    for session in sessions:
+        session.close()

@@ -1,0 +1,79 @@
+"""Working on an instance: under its lease, with a name that people recognize in Prefect, and with retries only where they can help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.context import FlowRunContext
+
+from models.database import reading, writing
+from models.errors import HostLost, NotFound, StoreProblem, TimedOut
+from models.instances import instance_by_id, run_by_id
+from models.leases import Lease, held
+from models.states import InstanceState, Subject
+from models.tables import Instance
+from models.transition import transition
+from tasks.holder import is_dead, own_name
+from tasks.sessions import close_sessions
+
+RETRIES = 2
+RETRY_PAUSES_S = [0.5, 3]
+
+
+@contextmanager
+def working_on(instance_id: str, purpose: str, inherited: str | None = None) -> Iterator[Lease]:
+    """Hold the instance's lease, or use the parent flow's; sessions with hosts end with it.
+
+    Raises Conflict while somebody else works on it.
+    """
+    with held(Subject.INSTANCE, instance_id, holder=own_name(), purpose=purpose, inherited=inherited, is_dead=is_dead) as lease:
+        try:
+            yield lease
+        finally:
+            if inherited is None:
+                close_sessions()
+
+
+def change(lease: Lease, instance_id: str, state: InstanceState, **columns: Any) -> None:
+    """The instance's state, in a transaction of its own; the row tells which flow run did it."""
+    with writing() as session:
+        transition(session, Instance, instance_id, state, lease=lease, flow_run_id=flow_run_id(), **columns)
+
+
+def flow_run_id() -> str | None:
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context and context.flow_run else None
+
+
+def named(verb: str) -> Callable[[], str]:
+    """For `flow_run_name`: the verb and the name of what the flow's first id is about, as `instantiate dumbbell-1`."""
+
+    def name() -> str:
+        context = FlowRunContext.get()
+        parameters = context.parameters if context else {}
+        return " ".join([verb, *labels(parameters or {})])
+
+    return name
+
+
+def labels(ids: dict[str, Any]) -> list[str]:
+    """Names for ids: of the instance, and `run 3`. What is unknown is named by its id."""
+    found: list[str] = []
+    with reading() as session:
+        try:
+            if run_id := ids.get("run_id"):
+                run = run_by_id(session, run_id)
+                found = [instance_by_id(session, run.instance_id).name, f"run {run.number}"]
+            elif instance_id := ids.get("instance_id"):
+                found = [instance_by_id(session, instance_id).name]
+        except NotFound:
+            found = []
+    return found or [str(value) for value in ids.values() if value]
+
+
+def worth_retrying(task: Any, run: Any, state: Any) -> bool:
+    """For `retry_condition_fn`: only what may go better the next time; bad input, a full disk, a lost lease do not."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, (TimedOut, StoreProblem, HostLost))
