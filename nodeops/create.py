@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.errors import Conflict, HostProblem, InvalidInput, NotFound, SwapbedError, TimedOut
 from models.protocol.host import Create
+from models.routes import Routing
 from models.settings import settings
 from models.spec import Node, Spec
 from nodeops import cgroups, daemons, layer, node_files, node_network
@@ -132,12 +133,13 @@ def _make_cgroups(journal: Journal, wanted: Create, nodes: Sequence[Node]) -> No
 def start_nodes(layout: InstanceLayout, journal: Journal, spec: Spec, nodes: Sequence[Node],
                 images: dict[str, str]) -> dict[str, ProcessIdentity]:
     """Networks, then inits, whose cgroups must be there: they are born in them."""
-    plans = node_network.plan(spec, [node.name for node in nodes], node_files.routes_of(spec))
+    routing = Routing(spec)
+    plans = node_network.plan(spec, [node.name for node in nodes], routing)
     networks = node_network.build(plans)
     try:
         started: dict[str, ProcessIdentity] = {}
         for base in dict.fromkeys(base_of(node, images) for node in nodes):
-            started |= _launch_on(layout, base, spec, [node for node in nodes if base_of(node, images) == base], networks)
+            started |= _launch_on(layout, base, routing, [node for node in nodes if base_of(node, images) == base], networks)
     finally:
         for network in networks.values():
             os.close(network)
@@ -146,11 +148,11 @@ def start_nodes(layout: InstanceLayout, journal: Journal, spec: Spec, nodes: Seq
     return started
 
 
-def _launch_on(layout: InstanceLayout, base: Path, spec: Spec, nodes: Sequence[Node],
+def _launch_on(layout: InstanceLayout, base: Path, routing: Routing, nodes: Sequence[Node],
                networks: dict[str, int]) -> dict[str, ProcessIdentity]:
     where = cgroups.hierarchies()
     hidden = masks(hidden_paths(settings())) if base == Path("/") else []
-    with layer.mounted(layout, base, hidden, node_files.files_of(spec, nodes)) as layers:
+    with layer.mounted(layout, base, hidden, node_files.files_of(routing, nodes)) as layers:
         jobs = []
         for node in nodes:
             tasks = {limit.cgroup / "tasks" for limit in cgroups.limits_of(layout.root.name, node, where)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from models.spec import Node, Spec
+from models.routes import Routing
+from models.spec import Node
 from nodeops.layout import InstanceLayout
-from nodeops.node_network import Routes
 
 NO_RESOLVER = b"# No resolver: this node has no way outside. Names of the experiment's nodes are in /etc/hosts.\n"
 
@@ -24,10 +24,7 @@ def make_directories(layout: InstanceLayout, nodes: Sequence[Node], datastore: s
             directory.mkdir()
 
 
-def files_of(spec: Spec, nodes: Sequence[Node]) -> dict[str, dict[str, bytes]]:
+def files_of(routing: Routing, nodes: Sequence[Node]) -> dict[str, dict[str, bytes]]:
     """Node → path relative to `/` → content; pure."""
-    return {node.name: {"etc/hostname": f"{node.name}\n".encode(), "etc/resolv.conf": NO_RESOLVER} for node in nodes}
-
-
-def routes_of(spec: Spec) -> Mapping[str, Routes]:
-    return {}
+    return {node.name: {"etc/hosts": routing.hosts(node.name).encode(), "etc/hostname": f"{node.name}\n".encode(),
+                        "etc/resolv.conf": NO_RESOLVER} for node in nodes}

@@ -11,10 +11,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.routes import Routing, StaticRoute
 from models.spec import Lan, Spec
 from nodeops import rtnetlink
 from nodeops.linux import CLONE_NEWNET, open_own_network_namespace, setns, unshare
@@ -24,8 +25,6 @@ from nodeops.wires import tap
 PRESET_MEMBERS = 128
 SYSCTL = Path("/proc/sys/net")
 LOOPBACK = 1
-
-Routes = Sequence[tuple[rtnetlink.Network, rtnetlink.Address]]
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,15 @@ class NetworkPlan:
 
     node: str
     interfaces: tuple[InterfacePlan, ...]
-    routes: Routes
+    routes: tuple[StaticRoute, ...]
 
     @property
     def forwards(self) -> bool:
         return len(self.interfaces) > 1
 
 
-def plan(spec: Spec, nodes: Sequence[str], routes: Mapping[str, Routes]) -> list[NetworkPlan]:
-    """For the named nodes; pure. routes: what each node is to know beyond its own LANs."""
+def plan(spec: Spec, nodes: Sequence[str], routing: Routing) -> list[NetworkPlan]:
+    """For the named nodes; pure."""
     members = {lan.name: _known_members(lan) for lan in spec.lans}
     interfaces: dict[str, list[InterfacePlan]] = {node: [] for node in nodes}
     for lan in spec.lans:
@@ -63,7 +62,7 @@ def plan(spec: Spec, nodes: Sequence[str], routes: Mapping[str, Routes]) -> list
                 others = tuple(who for node, interface, who in members[lan.name] if (node, interface) != (member.node, member.interface))
                 interfaces[member.node].append(InterfacePlan(member.interface, member.mac, addresses,
                                                              any(address.version == 6 for address in addresses), others))
-    return [NetworkPlan(node, tuple(interfaces[node]), routes.get(node, ())) for node in nodes]
+    return [NetworkPlan(node, tuple(interfaces[node]), routing.routes(node)) for node in nodes]
 
 
 def _known_members(lan: Lan) -> list[tuple[str, str, tuple[int, bytes]]]:
@@ -98,12 +97,12 @@ def build(plans: Sequence[NetworkPlan]) -> dict[str, int]:
 def _furnish(each: NetworkPlan) -> None:
     """In the fresh namespace that this thread is in. Settings come first: interfaces inherit them as they are made."""
     _set_defaults(each)
-    batch = Batch()
+    batch, indices = Batch(), {}
     batch.add(rtnetlink.link_up(LOOPBACK), f"{each.node}: lo")
     for interface in each.interfaces:
         about = f"{each.node}: {interface.name}"
         tap.create_persistent(interface.name, interface.mac)
-        index = socket.if_nametoindex(interface.name)
+        index = indices[interface.name] = socket.if_nametoindex(interface.name)
         if not interface.speaks_ipv6:
             batch.add(rtnetlink.no_link_local_address(index), about)
         for address in interface.addresses:
@@ -111,8 +110,9 @@ def _furnish(each: NetworkPlan) -> None:
         batch.add(rtnetlink.link_up(index), about)
         for who in interface.neighbours:
             batch.add(rtnetlink.neighbour(index, who), about)
-    for destination, via in each.routes:
-        batch.add(rtnetlink.route(destination, via), f"{each.node}: route to {destination} via {via}")
+    for route in each.routes:
+        batch.add(rtnetlink.route(ipaddress.ip_network(route.destination), ipaddress.ip_address(route.via), indices[route.interface]),
+                  f"{each.node}: route to {route.destination} via {route.via}")
     batch.send()
 
 

@@ -72,9 +72,10 @@ def neighbour(index: int, who: tuple[int, bytes]) -> tuple[int, bytes]:
     return NEWNEIGH, _NEIGHBOUR.pack(who[0], index, NUD_PERMANENT, 0, 0) + who[1]
 
 
-def route(destination: Network, via: Address) -> tuple[int, bytes]:
+def route(destination: Network, via: Address, index: int) -> tuple[int, bytes]:
     body = struct.pack("=BBBBBBBBI", family(destination), destination.prefixlen, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, 0, RTN_UNICAST, 0)
-    return NEWROUTE, body + attribute(RTA_DST, destination.network_address.packed) + attribute(RTA_GATEWAY, via.packed)
+    body += attribute(RTA_DST, destination.network_address.packed) + attribute(RTA_GATEWAY, via.packed)
+    return NEWROUTE, body + attribute(RTA_OIF, struct.pack("=I", index))
 
 
 def veth(name: str, peer: str, peer_namespace: int) -> tuple[int, bytes]:
