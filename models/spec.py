@@ -338,6 +338,7 @@ class Spec(Part):
     def _consistent(self) -> Spec:
         kinds = self.targets()
         _check_network(self)
+        _check_routes(self)
         for agent in self.agents:
             if kinds.get(agent.node) is not TargetKind.NODE:
                 raise Inconsistent(f"agent '{agent.name}' is on unknown node '{agent.node}'", agent.name)
@@ -412,6 +413,24 @@ def _check_network(spec: Spec) -> None:
                 if (other := networks.setdefault(address.network, lan.name)) != lan.name:
                     raise Inconsistent(f"network {address.network} is used by both '{other}' and '{lan.name}'", lan.name, m.node)
     _check_overlaps(networks)
+
+
+def _check_routes(spec: Spec) -> None:
+    """A route by hand leads to a network, by way of a neighbour."""
+    by_hand = {n.name for n in spec.nodes if n.routes}
+    networks: dict[str, list[ipaddress.IPv4Network | ipaddress.IPv6Network]] = {}
+    for member in (m for lan in spec.lans for m in lan.members if m.node in by_hand):
+        networks.setdefault(member.node, []).extend(ipaddress.ip_interface(a).network for a in member.addresses)
+    for node in (n for n in spec.nodes if n.routes):
+        for route in node.routes:
+            try:
+                ipaddress.ip_network(route.destination, strict=False)
+                via = ipaddress.ip_address(route.via)
+            except ValueError as error:
+                raise Inconsistent(f"route of '{node.name}' to {route.destination} via {route.via}: {error}", node.name) from None
+            if not any(via in network for network in networks.get(node.name, ())):
+                raise Inconsistent(f"route of '{node.name}' to {route.destination}: {route.via} is not on any network of this node",
+                                   node.name)
 
 
 def _check_overlaps(networks: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, str]) -> None:
