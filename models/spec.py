@@ -13,9 +13,9 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from models.events import VERBS, Arguments, Seconds
 
@@ -209,7 +209,14 @@ class TrafficAgent(Part):
     type_of_service: int | None = Field(default=None, ge=0, le=255)
 
 
-Agent = Annotated[ProgramAgent | TrafficAgent, Field(discriminator="kind")]
+def _agent_kind(value: Any) -> str:
+    """Specs are kept and sent without what is default, and `kind` is: then what only a traffic agent has tells."""
+    if isinstance(value, dict):
+        return value.get("kind") or ("traffic" if "role" in value else "program")
+    return value.kind
+
+
+Agent = Annotated[Annotated[ProgramAgent, Tag("program")] | Annotated[TrafficAgent, Tag("traffic")], Discriminator(_agent_kind)]
 
 
 class Event(Part):
