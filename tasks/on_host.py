@@ -39,7 +39,8 @@ def _wanted(instance_id: str, host: HostReference, lease: Lease) -> Create:
         instance = instance_by_id(session, instance_id)
         nodes = tuple(place.node for place in placements(session, instance_id) if place.host_id == host.id)
         project = session.get_one(Project, instance.project_id)
-        return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, spec=load_spec(session, instance.spec_id), nodes=nodes, datastore=instance.datastore_directory,
+        return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes,
+                      spec=load_spec(session, instance.spec_id), datastore=instance.datastore_directory,
                       daemons=DAEMONS if host.id == instance.home_id else ("wires",))
 
 

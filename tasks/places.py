@@ -11,9 +11,11 @@ from models.database import reading, writing
 from models.instances import instance_by_id, placements
 from models.leases import Lease
 from models.spec import Spec
-from models.states import HostState, PlacementState
+from models.states import HostState, InstanceState, PlacementState
 from models.tables import Host, Instance, Placement
+from models.tables.columns import now
 from models.templates import load_spec
+from models.transition import transition
 from tasks.allocator import Room, allocate
 from tasks.sessions import HostReference
 
@@ -42,9 +44,12 @@ def hosts_of(instance_id: str) -> list[HostReference]:
         return [HostReference.of(host) for host in sorted(hosts, key=lambda host: (host.id != home, host.name))]
 
 
-def set_placements(session: Session, instance_id: str, state: PlacementState) -> None:
-    for place in placements(session, instance_id):
-        place.state = state
+def placed_and_up(instance_id: str, lease: Lease) -> None:
+    """All that was planned stands."""
+    with writing() as session:
+        for place in placements(session, instance_id):
+            place.state = PlacementState.PLACED
+        transition(session, Instance, instance_id, InstanceState.UP, lease=lease, up_at=now())
 
 
 def forget_placements(session: Session, instance_id: str) -> None:
@@ -72,5 +77,5 @@ def _rooms(session: Session, hosts: list[Host]) -> list[Room]:
     for place, spec_id in session.exec(select(Placement, Instance.spec_id).join(Instance).where(col(Placement.host_id).in_(limited))):
         spec = specs.setdefault(spec_id, load_spec(session, spec_id))
         room = rooms[place.host_id]
-        rooms[place.host_id] = room.less(spec.node(place.node)) or Room(host_id=room.host_id, name=room.name, nodes=0, cpus=0, memory_bytes=0)
+        rooms[place.host_id] = room.less(spec.node(place.node)) or room.model_copy(update={"nodes": 0})
     return list(rooms.values())

@@ -1,0 +1,71 @@
+"""What a person who watches an experiment in Prefect's pages gets to see of it: topology and links, as artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from languages.units import format_duration, format_loss, format_rate
+from models.database import reading
+from models.instances import instance_by_id, placements
+from models.shaping import path
+from models.spec import Lan, Shaping, Spec
+from models.tables import Host
+from models.templates import load_spec
+
+ROWS_LIMIT = 200  # an artifact is one row of Prefect's database, sent whole with every page that shows it
+
+
+def publish_topology(instance_id: str) -> None:
+    """Two artifacts named after the instance: what it consists of and where it is, and what was asked of its links."""
+    with reading() as session:
+        instance = instance_by_id(session, instance_id)
+        spec = load_spec(session, instance.spec_id)
+        hosts = {place.node: session.get_one(Host, place.host_id).name for place in placements(session, instance_id)}
+    key = instance.name.lower()
+    create_markdown_artifact(topology(instance.name, spec, hosts), key=f"topology-{key}", description=f"Topology of {instance.name}")
+    create_table_artifact([row for lan in spec.lans[:ROWS_LIMIT] for row in requested(lan)], key=f"links-{key}",
+                          description=f"What was asked of the links of {instance.name}")
+
+
+def topology(name: str, spec: Spec, hosts: dict[str, str]) -> str:
+    """Markdown: a Mermaid graph, and the nodes with their addresses and hosts."""
+    edges = [f"  {_vertex('n', member.node)} --- {_vertex('l', lan.name)}"
+             for lan in spec.lans if lan.kind == "lan" for member in lan.members]
+    edges += [f"  {_vertex('n', lan.members[0].node)} -- {lan.name} --- {_vertex('n', lan.members[1].node)}"
+              for lan in spec.lans if lan.kind == "link"]
+    rows = [[node.name, node.kind, hosts.get(node.name, "–"),
+             "<br>".join(f"{member.interface}: {', '.join(member.addresses)} ({lan.name})" for lan, member in spec.memberships(node.name))]
+            for node in spec.nodes[:ROWS_LIMIT]]
+    more = [f"… and {len(spec.nodes) - ROWS_LIMIT} more nodes"] if len(spec.nodes) > ROWS_LIMIT else []
+    return "\n".join([f"# {name}", "", "```mermaid", "graph LR", *edges[:ROWS_LIMIT], "```", "",
+                      *_table(("node", "kind", "host", "interfaces"), rows), *more])
+
+
+def requested(lan: Lan) -> list[dict[str, str]]:
+    """One row for each direction between the ends of a link; one for each member of a LAN, to and from it."""
+    if lan.kind == "link":
+        first, second = lan.members
+        pairs = [(one.node, other.node, path(one.uplink, other.downlink)) for one, other in ((first, second), (second, first))]
+    else:
+        pairs = [(member.node, lan.name, member.uplink) for member in lan.members]
+        pairs += [(lan.name, member.node, member.downlink) for member in lan.members]
+    return [{"link": lan.name, "from": source, "to": target, **_values(shaping)} for source, target, shaping in pairs]
+
+
+def _values(shaping: Shaping) -> dict[str, str]:
+    bandwidth = format_rate(shaping.bandwidth_bps) if shaping.bandwidth_bps else "unlimited"
+    queue = f"{shaping.queue.limit} {shaping.queue.unit} {shaping.queue.discipline}"
+    return {"bandwidth": bandwidth, "delay": format_duration(shaping.delay_s), "loss": format_loss(shaping.loss), "queue": queue}
+
+
+def _vertex(kind: str, name: str) -> str:
+    """Mermaid takes some names for words of its own, so they are labels only."""
+    return f'{kind}_{name.replace("-", "_").replace(".", "_")}["{name}"]'
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    columns = list(head)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
