@@ -39,7 +39,7 @@ EVENTS_LIMIT = 1_000_000
 _ANY_MAC = "02:00:00:00:00:00"
 
 
-def make(kind: type[Model], where: str | None, **fields: Any) -> Model:
+def make(kind: type[Model], where: str | None, /, **fields: Any) -> Model:
     """The model; InvalidInput with this `where` if it refuses."""
     try:
         return kind(**fields)
