@@ -155,6 +155,8 @@ class Interpreter:
             raise self._crash
         if failed == TCL_ERROR:
             message, trail = (str(self._tcl.eval(text)) for text in ("set message", "dict get $options -errorinfo"))
+            if time.time() * 1000 >= end_ms:
+                message = "time limit exceeded"
             raise TclFailed(message, self._failed_line(trail, step_by_step), message.endswith("limit exceeded"))
 
     def _failed_line(self, trail: str, exact: bool) -> int:
@@ -186,6 +188,8 @@ class Interpreter:
             return "0", self._called(words)
         except Refused as error:
             return "1", error.what
+        except tkinter.TclError as error:  # a limit was exceeded while a command of ours used the interpreter
+            return "1", str(error)
         except BaseException as error:
             self._crash = error
             return "1", "internal error"

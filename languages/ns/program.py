@@ -39,10 +39,15 @@ class Program(NsObject):
 
 def new_program(world: World, kind: type[Program]) -> Program:
     """As Emulab's `new Program`; the first one brings the group of all programs, which counts in its names."""
+    return world.add(kind(world, f"Program{new_program_number(world)}", world.here()))
+
+
+def new_program_number(world: World) -> int:
     number = world.next_new()
-    if not world.all(Program):
+    if not world.has_programs:
+        world.has_programs = True
         world.next_new()
-    return world.add(kind(world, f"Program{number}", world.here()))
+    return number
 
 
 def start_command(node: Node, text: str) -> Program:
@@ -50,7 +55,7 @@ def start_command(node: Node, text: str) -> Program:
     from languages.ns.world import Told
 
     world = node.world
-    world.next_new()
+    new_program_number(world)
     program = Program(world, f"{node.name}_startcmd", world.here())
     program.node = node
     program.set_variable("command", text)

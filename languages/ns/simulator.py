@@ -33,9 +33,29 @@ class Simulator(NsObject):
     ignored = {
         **dict.fromkeys(("color", "duplex-link-op", "namtrace-all", "namtrace-all-wireless", "trace-annotate"), LOOKS),
         **dict.fromkeys(("trace-all", "trace-queue", "namtrace-queue", "flush-trace", "monitor-queue", "eventtrace-all"), NS_TRACES),
-        **dict.fromkeys(("use-scheduler", "multicast", "node-config", "use-newtrace", "halt"), "ns-2's simulation settings"),
+        **dict.fromkeys(("use-scheduler", "multicast", "node-config", "use-newtrace"), "ns-2's simulation settings"),
         "queue-limit": "as in Emulab; use `[[$ns link A B] queue] set limit_ N`",
         "nsenode": NSE,
+        **dict.fromkeys(
+            (
+                "terminate",
+                "halt",
+                "swapout",
+                "stoprun",
+                "startrun",
+                "snapshot",
+                "report",
+                "msg",
+                "message",
+                "log",
+                "cleanlogs",
+                "trace-for",
+                "reset-lans",
+                "linktest",
+                "stabilize",
+            ),
+            'has an effect only as an event: `$ns at TIME "$ns …"`',
+        ),
     }
 
     @command("node")

@@ -97,6 +97,7 @@ class World:
     routing: str = "none"
     sync_server: NsObject | None = None
     all_lans_reset: bool = False
+    has_programs: bool = False
     ran: bool = False
     declared: dict[str, Any] | None = None
     fresh: NsObject | None = None
@@ -160,9 +161,8 @@ class World:
         if made is None or name == made.name:
             return name
         self._check_free(name)
-        for entry in self.lan_names:
-            if entry == [made.name]:
-                entry.append(name)
+        if self.lan_names and self.lan_names[-1] == [made.name]:
+            self.lan_names[-1].append(name)
         self.tcl.unbind(made.name)
         del self.objects[made.name]
         made.name = name
