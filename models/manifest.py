@@ -57,12 +57,13 @@ class Stored(Message):
 class TreePolicy(Message):
     """What of a directory belongs to its manifest, and so to its hash.
 
-    Without times, owners and xattrs, two checkouts of the same files have the same hash; `portable` is that.
+    Without times, owners, xattrs and links, two checkouts of the same files have the same hash; `portable` is that.
     """
 
     times: bool = True
     owners: bool = True
     xattrs: bool = True
+    links: bool = Field(default=True, description="which names are hard links of one file")
     special: Literal["keep", "refuse"] = Field(default="keep", description="sockets, fifos, devices (whiteouts too)")
     exclude: tuple[str, ...] = Field(default=(), description="paths relative to the directory, left out with all below them")
     images: tuple[str, ...] = Field(default=(), description="globs of file names that are cut as images: pages-*.img")
@@ -70,7 +71,7 @@ class TreePolicy(Message):
     @staticmethod
     def portable(*exclude: str) -> TreePolicy:
         """For what people write and copy about: names, contents, executable bits, symbolic links."""
-        return TreePolicy(times=False, owners=False, xattrs=False, special="refuse", exclude=exclude)
+        return TreePolicy(times=False, owners=False, xattrs=False, links=False, special="refuse", exclude=exclude)
 
 
 class FileKind(StrEnum):

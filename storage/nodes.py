@@ -34,6 +34,7 @@ SEGMENT_MASK = 0xFF
 DIRECTORY_ENTRIES_MAX = 1024  # above, a directory's node is split after names whose hash says so
 DIRECTORY_MASK = 0x1FF
 NAME_LIMIT = 255
+NO_TIME = -(1 << 63)  # a modification time that was not recorded
 
 
 class Kind(IntEnum):

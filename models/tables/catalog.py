@@ -82,16 +82,21 @@ class Transfer(SQLModel, table=True):
     state: TransferState = Field(sa_type=Choice(TransferState))
     manifests: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json, description="what may be fetched: `ManifestRef`s")
     secret_hash: str = Field(default="", description="BLAKE3 of what the host must say in every request")
-    begun_s: float | None = Field(default=None, sa_type=Double)
+    epoch: int | None = Field(default=None, sa_type=BigInteger, description="the store's, when it began")
     expires_s: float = Field(sa_type=Double)
     sent_bytes: int = Field(default=0, sa_type=BigInteger)
 
 
 class StoreIdentity(SQLModel, table=True):
-    """The one object store this catalog is about. generation: as in the store's mark; if that is higher, the catalog is older than the packs."""
+    """The one object store this catalog is about, and how far collecting its garbage has come.
+
+    epoch: odd while chunks are being condemned. As in the store's own mark; lower: this catalog is older than the packs.
+    condemned_epoch: what is condemned may go when every transfer that began in an earlier epoch is over; 0: nothing is.
+    """
 
     __tablename__ = "store"
 
     id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
     identity: str
-    generation: int = Field(default=0, sa_type=BigInteger)
+    epoch: int = Field(default=0, sa_type=BigInteger)
+    condemned_epoch: int = Field(default=0, sa_type=BigInteger)

@@ -9,11 +9,15 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
+from sqlalchemy import Engine
 
+from models.database import connect
+from models.migrations import upgrade
 from storage.local_objects import LocalObjects
 from storage.objects import ObjectStore
 from storage.s3_objects import S3Objects
 from storage.s3_server import S3Server, start_juicefs, start_seaweedfs
+from storage.store import Store
 
 ACCESS_KEY, SECRET_KEY = "swapbed-tests", "not-a-secret-1234"
 KINDS = ("local", "juicefs", "seaweedfs")
@@ -57,3 +61,35 @@ def new_objects(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str
 def objects(request: pytest.FixtureRequest, new_objects: Callable[[str], ObjectStore]) -> ObjectStore:
     """An empty store, once of every kind."""
     return new_objects(request.param)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy: migrating one per test would take longer than the tests."""
+    path = tmp_path_factory.mktemp("database") / "empty.db"
+    made = connect(f"sqlite:///{path}")
+    upgrade(made)
+    made.dispose()  # the last to close it puts the write-ahead log into the file
+    return path
+
+
+@pytest.fixture
+def catalog_database(tmp_path: Path, empty_database: Path) -> Iterator[Engine]:
+    """An empty SQLite catalog."""
+    path = tmp_path / "catalog.db"
+    path.write_bytes(empty_database.read_bytes())
+    made = connect(f"sqlite:///{path}")
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def store(catalog_database: Engine, tmp_path: Path) -> Store:
+    """An empty store in a local directory, catalog in SQLite."""
+    return Store(catalog_database, LocalObjects(tmp_path / "store"), "test")
+
+
+@pytest.fixture
+def any_store(catalog_database: Engine, objects: ObjectStore) -> Store:
+    """An empty store on every kind of object store."""
+    return Store(catalog_database, objects, "test")

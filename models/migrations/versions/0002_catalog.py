@@ -70,7 +70,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(24), nullable=False),
         sa.Column("manifests", sa.JSON().with_variant(JSONB(), "postgresql"), nullable=False),
         sa.Column("secret_hash", sa.String(), nullable=False),
-        sa.Column("begun_s", sa.Double(), nullable=True),
+        sa.Column("epoch", sa.BigInteger(), nullable=True),
         sa.Column("expires_s", sa.Double(), nullable=False),
         sa.Column("sent_bytes", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_transfer_project_id_project")),
@@ -82,7 +82,8 @@ def upgrade() -> None:
         "store",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("identity", sa.String(), nullable=False),
-        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("condemned_epoch", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_store")),
     )
 

@@ -1,0 +1,110 @@
+"""Reading one open file in pieces for its ContentWriter: holes skipped, everything else read once, in buffers of BUFFER_BYTES."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from functools import partial
+
+from models.errors import Conflict
+from storage.chunking import BUFFER_BYTES, FileCutter, Hole, cut_file, cut_image
+from storage.content import ContentWriter
+
+Opener = Callable[[], int]
+"""Opens the file again; the caller closes the descriptor."""
+
+
+def read_file(fd: int, size: int, writer: ContentWriter, reopen: Opener) -> None:
+    """Give the writer the first size bytes of the file: what it had when it was looked at. A file that shrank meanwhile ends earlier."""
+    if size <= BUFFER_BYTES:
+        buffer = read_at(fd, 0, size)
+        offset = 0
+        for piece in cut_image(buffer) if writer.image else cut_file(buffer):
+            offset = _add(writer, piece, offset, reopen)
+    elif writer.image:
+        read_image(fd, 0, size, writer, reopen)
+    else:
+        _read_long(fd, size, writer, reopen)
+
+
+def read_image(fd: int, start: int, end: int, writer: ContentWriter, reopen: Opener) -> None:
+    """The part of an image from start, a multiple of BUFFER_BYTES, to end."""
+    at = start
+    while at < end:
+        data = _next_data(fd, at, end)
+        while at < data:
+            step = min(BUFFER_BYTES, end - at)
+            writer.add(Hole(step))
+            at += step
+        if at < end:
+            buffer = read_at(fd, at, min(BUFFER_BYTES, end - at))
+            if not buffer:
+                return
+            offset = at
+            for piece in cut_image(buffer):
+                offset = _add(writer, piece, offset, reopen)
+            at += len(buffer)
+
+
+def _read_long(fd: int, size: int, writer: ContentWriter, reopen: Opener) -> None:
+    cutter = FileCutter()
+    at = offset = 0
+    while at < size:
+        data = _next_data(fd, at, size)
+        if data > at:
+            for piece in cutter.skip(data - at):
+                offset = _add(writer, piece, offset, reopen)
+            at = data
+        if at < size:
+            buffer = read_at(fd, at, min(BUFFER_BYTES, size - at))
+            if not buffer:
+                break
+            for piece in cutter.feed(buffer):
+                offset = _add(writer, piece, offset, reopen)
+            at += len(buffer)
+    for piece in cutter.finish():
+        offset = _add(writer, piece, offset, reopen)
+
+
+def read_at(fd: int, offset: int, size: int) -> bytearray:
+    """Up to size bytes: fewer at the end of the file only."""
+    buffer = bytearray(size)
+    got = 0
+    with memoryview(buffer) as view:
+        while got < size and (more := os.preadv(fd, [view[got:]], offset + got)):
+            got += more
+    if got < size:
+        del buffer[got:]
+    return buffer
+
+
+def read_again(reopen: Opener, offset: int, size: int) -> bytes:
+    """A piece that was read before. Raises Conflict if the file is gone."""
+    try:
+        fd = reopen()
+    except OSError as error:
+        raise Conflict(f"a file went away while it was being stored ({error.strerror})", where=str(error.filename)) from error
+    try:
+        return bytes(read_at(fd, offset, size))
+    finally:
+        os.close(fd)
+
+
+def _add(writer: ContentWriter, piece: memoryview | Hole, offset: int, reopen: Opener) -> int:
+    if isinstance(piece, Hole):
+        writer.add(piece)
+        return offset + piece.size
+    writer.add(piece, partial(read_again, reopen, offset, piece.nbytes))
+    return offset + piece.nbytes
+
+
+def _next_data(fd: int, at: int, end: int) -> int:
+    """Where the buffer begins that has the next byte which is not in a hole; end, if there is none. A multiple of BUFFER_BYTES, or end."""
+    try:
+        data = os.lseek(fd, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return end
+        return at  # this file system cannot tell
+    return min(end, data - data % BUFFER_BYTES) if data > at else at

@@ -1,0 +1,104 @@
+"""Reading chunks from a source: runs of packs in parallel, every chunk verified, other copies tried where one is bad.
+
+Memory: at most CONNECTIONS runs and what the caller has not taken yet of them; a run is no longer than a pack.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from models.errors import Corrupt, NotFound, StoreUnavailable, SwapbedError
+from storage.channel import ChunkSource, Node, Run
+from storage.nodes import Kind
+from storage.pack import read_frame
+
+CONNECTIONS = 4
+
+
+class Reader:
+    """Reads through one source with its own threads; use as a context manager."""
+
+    def __init__(self, source: ChunkSource, connections: int = CONNECTIONS):
+        self.source, self.connections = source, connections
+        self._pool = ThreadPoolExecutor(connections, thread_name_prefix="swapbed-read")
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def chunks(self, parents: Sequence[Node], only: Collection[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """The children of these nodes, or only some: (hash, verified bytes), each once, in any order.
+
+        Raises Corrupt, naming the chunk and a parent of it, if one cannot be had anywhere.
+        """
+        wanted = None if only is None else set(only)
+        runs = self.source.open(parents, wanted)
+        missing = wanted - {chunk.hash for run in runs for chunk in run.chunks} if wanted is not None else set()
+        waiting: deque[Future[tuple[list[tuple[bytes, bytes]], dict[bytes, SwapbedError]]]] = deque()
+        failed: dict[bytes, SwapbedError] = {}
+        remaining = iter(runs)
+        exhausted = False
+        while waiting or not exhausted:
+            while not exhausted and len(waiting) < self.connections + 1:
+                run = next(remaining, None)
+                if run is None:
+                    exhausted = True
+                else:
+                    waiting.append(self._pool.submit(self._read, run))
+            if waiting:
+                good, bad = waiting.popleft().result()
+                failed.update(bad)
+                yield from good
+        for name in missing:
+            failed[name] = NotFound("no pack has it")
+        if failed:
+            yield from self._elsewhere(parents, failed, {run.pack for run in runs if {c.hash for c in run.chunks} & failed.keys()})
+
+    def node(self, kind: Kind, name: bytes, parents: Sequence[Node] = ()) -> bytes:
+        """One node, by its parents."""
+        return next(data for found, data in self.chunks(parents, [name]) if found == name)
+
+    def _read(self, run: Run) -> tuple[list[tuple[bytes, bytes]], dict[bytes, SwapbedError]]:
+        where = f"pack {run.pack}"
+        try:
+            data = memoryview(self.source.fetch(run))
+        except StoreUnavailable:
+            raise
+        except (NotFound, Corrupt) as error:
+            return [], {chunk.hash: error for chunk in run.chunks}
+        good: list[tuple[bytes, bytes]] = []
+        bad: dict[bytes, SwapbedError] = {}
+        for chunk in run.chunks:
+            at = chunk.offset - run.start
+            try:
+                good.append((chunk.hash, read_frame(data[at:at + chunk.stored_bytes], chunk.hash, chunk.raw_bytes, where)))
+            except Corrupt as error:
+                bad[chunk.hash] = error
+        return good, bad
+
+    def _elsewhere(self, parents: Sequence[Node], failed: dict[bytes, SwapbedError], avoid: set[str]) -> Iterator[tuple[bytes, bytes]]:
+        """Other copies of what could not be read, until there are none."""
+        while failed:
+            runs = self.source.open(parents, failed.keys(), avoid)
+            if not runs:
+                raise _lost(failed, parents)
+            for run in runs:
+                good, bad = self._read(run)
+                for name, data in good:
+                    if failed.pop(name, None) is not None:
+                        yield name, data
+                if bad:
+                    avoid = avoid | {run.pack}
+
+
+def _lost(failed: dict[bytes, SwapbedError], parents: Sequence[Node]) -> Corrupt:
+    name, error = next(iter(failed.items()))
+    need = ", ".join(f"{kind.name.lower()} {node.hex()[:16]}…" for kind, node in parents[:3]) or "the manifest itself"
+    more = f" and {len(failed) - 1} others" if len(failed) > 1 else ""
+    place = f" ({error.where}: {error.what})" if error.where else f" ({error.what})"
+    return Corrupt(f"chunk {name.hex()}{more} is lost{place}", where=f"needed by {need}",
+                   next="`swapbed store check --deep` tells what else needs it; storing the source again repairs it")

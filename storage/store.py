@@ -1,0 +1,106 @@
+"""The store of one project, for whatever runs beside the database: commands, flows and tasks. Hosts have `storage.transfer` instead.
+
+    store = Store.of()
+    stored = store.store_tree(directory, TreePolicy.portable())
+    store.pin(RootKind.TEMPLATE, template_id, stored.manifest)      # what is not pinned within an hour may be collected
+    store.restore_tree(stored.hash, elsewhere)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+
+from sqlalchemy import Engine
+
+from models.database import engine
+from models.errors import NotFound
+from models.manifest import Difference, ListedFile, ManifestKind, ManifestRef, Stored, TreePolicy
+from models.settings import settings
+from storage.catalog import Catalog
+from storage.compression import LEVEL
+from storage.direct import DirectSink, DirectSource
+from storage.images import Previous, restore_image, store_image
+from storage.ingest import Progress
+from storage.object_url import open_objects
+from storage.objects import ObjectStore
+from storage.roots import PinnedRoot, RootKind, find_root, list_roots, pin, unpin
+from storage.tree_diff import diff_trees
+from storage.trees import EVERYTHING, TreeReader, restore_tree, store_tree
+
+Advance = Callable[[Progress], None]
+
+
+class Store:
+    """All of it raises SwapbedErrors only: Corrupt for what is bad or missing, StoreProblem for a store that refuses."""
+
+    def __init__(self, on: Engine, objects: ObjectStore, project: str, level: int = LEVEL):
+        self.catalog, self.objects, self.level = Catalog(on, project), objects, level
+
+    @staticmethod
+    def of(project: str | None = None) -> Store:
+        """The store that the settings name."""
+        return Store(engine(), open_objects(settings()), project or settings().project)
+
+    def store_tree(self, directory: str | os.PathLike, policy: TreePolicy = EVERYTHING, progress: Advance | None = None) -> Stored:
+        """See `storage.trees.store_tree`. Pin it within the hour."""
+        return store_tree(DirectSink(self.catalog, self.objects), directory, policy, level=self.level, progress=progress)
+
+    def store_image(self, path: str | os.PathLike, previous: Previous | None = None, progress: Advance | None = None) -> Stored:
+        """See `storage.images.store_image`. Pin it within the hour."""
+        return store_image(DirectSink(self.catalog, self.objects), path, level=self.level, previous=previous, progress=progress)
+
+    def restore_tree(self, tree: str | ManifestRef, directory: str | os.PathLike, progress: Callable[[int], None] | None = None) -> None:
+        manifest = _ref(tree, ManifestKind.TREE)
+        restore_tree(self.source(manifest), manifest, directory, progress)
+
+    def restore_image(self, image: str | ManifestRef, path: str | os.PathLike, progress: Callable[[int], None] | None = None) -> None:
+        manifest = _ref(image, ManifestKind.FLAT)
+        restore_image(self.source(manifest), manifest, path, progress)
+
+    def read_tree(self, tree: str | ManifestRef) -> TreeReader:
+        """To be used in a `with` block."""
+        manifest = _ref(tree, ManifestKind.TREE)
+        return TreeReader(self.source(manifest), manifest)
+
+    def list_tree(self, tree: str | ManifestRef) -> list[ListedFile]:
+        with self.read_tree(tree) as reader:
+            return sorted(reader.walk(), key=lambda file: file.path)
+
+    def read_file(self, tree: str | ManifestRef, path: str) -> bytes:
+        """One file of a tree, all at once; `read_tree(…).read` gives it in pieces."""
+        with self.read_tree(tree) as reader:
+            return b"".join(reader.read(path))
+
+    def diff_trees(self, before: str | ManifestRef, after: str | ManifestRef) -> Iterator[Difference]:
+        with ExitStack() as stack:
+            yield from diff_trees(stack.enter_context(self.read_tree(before)), stack.enter_context(self.read_tree(after)))
+
+    def has(self, manifest: str) -> bool:
+        """Whether the project has a chunk of that hash: a manifest's own node, not yet all that it reaches."""
+        return bool(self.catalog.places([bytes.fromhex(manifest)]))
+
+    def pin(self, kind: RootKind, name: str, manifest: ManifestRef, ends: Iterable[str] = ()) -> PinnedRoot:
+        """See `storage.roots.pin`."""
+        return pin(self.catalog, self.objects, kind, name, manifest, ends)
+
+    def unpin(self, kind: RootKind, name: str) -> None:
+        unpin(self.catalog, self.objects, kind, name)
+
+    def root(self, kind: RootKind, name: str) -> PinnedRoot:
+        return find_root(self.catalog, kind, name)
+
+    def roots(self, kind: RootKind | None = None) -> list[PinnedRoot]:
+        return list_roots(self.catalog, kind)
+
+    def source(self, *manifests: ManifestRef) -> DirectSource:
+        """For readers of `storage.trees` and `storage.images`. Raises NotFound if a manifest is not in this project's store."""
+        for manifest in manifests:
+            if not self.has(manifest.hash):
+                raise NotFound("this project's store has no such manifest", where=manifest.hash)
+        return DirectSource(self.catalog, self.objects, manifests)
+
+
+def _ref(manifest: str | ManifestRef, kind: ManifestKind) -> ManifestRef:
+    return manifest if isinstance(manifest, ManifestRef) else ManifestRef(kind=kind, hash=manifest, size_bytes=0, files=0)
