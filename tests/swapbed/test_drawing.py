@@ -8,9 +8,9 @@ import pytest
 from languages.builder import Topology
 from models.errors import InvalidInput
 from models.spec import Spec
-from swapbed import graph
-from swapbed.graph import dot, mermaid, render
-from swapbed.graph_plot import plot, positions
+from swapbed import drawing
+from swapbed.drawing import dot, mermaid, render
+from swapbed.drawing_plot import plot, positions
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_svg_and_png_are_drawn(spec: Spec, draw) -> None:
 
 
 def test_without_graphviz_matplotlib_draws(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph.shutil, "which", lambda _: None)
+    monkeypatch.setattr(drawing.shutil, "which", lambda _: None)
     assert b"<svg" in render(spec, "svg")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from models.spec import Spec
-from swapbed.graph import is_line, link_label, member_label
+from swapbed.drawing import is_line, link_label, member_label
 
 _ROUNDS = 150
 

@@ -35,7 +35,7 @@ def render(spec: Spec, format: str) -> bytes:
     if format not in FORMATS:
         raise InvalidInput(f"unknown picture format '{format}'", next=f"Expected one of {', '.join(FORMATS)}.")
     if shutil.which("dot") is None:
-        from swapbed.graph_plot import plot
+        from swapbed.drawing_plot import plot
 
         return plot(spec, format)
     return _graphviz(spec, format)
