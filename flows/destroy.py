@@ -6,6 +6,7 @@ from prefect import flow
 
 from models.states import InstanceState
 from tasks.endings import free_hosts, has_ended
+from tasks.runs import end_current_run
 from tasks.work import change, named, working_on
 
 
@@ -14,6 +15,7 @@ def destroy(instance_id: str, lease: str | None = None) -> dict[str, str]:
     """There is no way back from it: interrupted or killed, it is taken up again by the controller."""
     with working_on(instance_id, "destroy", lease) as held:
         if not has_ended(instance_id):
+            end_current_run(instance_id, str(held), "its instance is destroyed")
             change(held, instance_id, InstanceState.DESTROYING)
             free_hosts(instance_id, held)
     return {"instance_id": instance_id}

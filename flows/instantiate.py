@@ -11,6 +11,7 @@ from tasks.endings import give_up
 from tasks.on_host import create_on_host
 from tasks.pictures import publish_topology
 from tasks.places import place_nodes, placed_and_up
+from tasks.runs import begin_first_run
 from tasks.work import change, named, working_on
 
 
@@ -31,4 +32,4 @@ def instantiate(instance_id: str, lease: str | None = None) -> dict[str, str | N
             give_up(instance_id, held, str(error) if isinstance(error, SwapbedError) else repr(error))
             raise
         publish_topology(instance_id)
-        return {"instance_id": instance_id}
+        return {"instance_id": instance_id, "run_id": begin_first_run(instance_id, str(held))}

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from models.errors import Conflict, InvalidInput, NotFound
 from models.spec import LABEL, Spec
 from models.states import InstanceState, RunState
 from models.tables import Instance, Placement, Project, Run, Template
-from models.templates import store_spec
+from models.templates import load_spec, store_spec
 
 GOING_ON = (RunState.DEFINED, RunState.STARTING, RunState.RUNNING, RunState.STOPPING)
 
@@ -80,18 +80,27 @@ def placements(session: Session, instance_id: str) -> list[Placement]:
     return list(session.exec(select(Placement).where(Placement.instance_id == instance_id).order_by(Placement.node)))
 
 
-def define_run(session: Session, instance: Instance, *, created_by: str, parameters: Mapping[str, str], origin: str = "user",
-               environment_of_run: str = "inherit", inputs: list[dict[str, str]] | None = None) -> Run:
-    """The row of the instance's next run. parameters: every one's value. Raises Conflict while another run is going on."""
+def define_run(session: Session, instance: Instance, *, created_by: str, parameters: Mapping[str, str] | None = None, origin: str = "user",
+               environment_of_run: str | None = None, inputs: list[dict[str, str]] | None = None) -> Run:
+    """The row of the instance's next run. Parameters that are not given are as in the last run, or as the instance was made with.
+
+    environment_of_run: inherit or fresh; None: as the template says. Raises Conflict while another run is going on, and InvalidInput.
+    """
     session.exec(select(Instance.id).where(Instance.id == instance.id).with_for_update()).one()
     if (other := current_run(session, instance.id)) is not None:
         raise Conflict(f"run {other.number} is {other.state}", where=instance.name,
                        next="Runs are serial: stop it first (`swapbed run stop`)")
     if instance.state not in (InstanceState.DEFINED, InstanceState.INSTANTIATING, InstanceState.UP):
         raise Conflict(f"the instance is {instance.state}", where=instance.name, next="A run needs one that is up")
-    last = session.exec(select(func.max(Run.number)).where(Run.instance_id == instance.id)).one()
-    run = Run(instance_id=instance.id, number=(last or 0) + 1, template_id=instance.template_id, spec_id=instance.spec_id,
-              parameters=dict(parameters), origin=origin, environment_of_run=environment_of_run, inputs=inputs or [], created_by=created_by)
+    spec = load_spec(session, instance.spec_id)
+    last = session.exec(select(Run).where(Run.instance_id == instance.id).order_by(col(Run.number).desc())).first()
+    values = {parameter.name: parameter.value for parameter in spec.parameters} | (last.parameters if last else {})
+    if unknown := set(parameters or {}) - set(values):
+        raise InvalidInput(f"the template has no parameter '{min(unknown)}'", where=instance.name,
+                           next=f"It has: {', '.join(sorted(values))}" if values else "It has none")
+    run = Run(instance_id=instance.id, number=last.number + 1 if last else 1, template_id=instance.template_id, spec_id=instance.spec_id,
+              parameters=values | dict(parameters or {}), origin=origin, inputs=inputs or [], created_by=created_by,
+              environment_of_run=environment_of_run or spec.environment_of_runs)
     session.add(run)
     session.flush()
     return run
@@ -107,9 +116,3 @@ def run_by_id(session: Session, run_id: str) -> Run:
     if run is None:
         raise NotFound("no such run", where=run_id)
     return run
-
-
-def parameter_values(spec: Spec) -> dict[str, str]:
-    """Every parameter's value as this spec was evaluated with."""
-    return {parameter.name: parameter.value for parameter in spec.parameters}
-

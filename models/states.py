@@ -18,8 +18,8 @@ State = TypeVar("State", bound=StrEnum)
 class Subject(StrEnum):
     """Kinds of things that leases and metadata are about."""
 
-    PROJECT, TEMPLATE, INSTANCE, RUN, RECORD, CHECKPOINT, HOST, STORE = (
-        "project", "template", "instance", "run", "record", "checkpoint", "host", "store")
+    PROJECT, TEMPLATE, INSTANCE, RUN, RECORD, CHECKPOINT, HOST, STORE, CONTROLLER = (
+        "project", "template", "instance", "run", "record", "checkpoint", "host", "store", "controller")
 
 
 class InstanceState(StrEnum):

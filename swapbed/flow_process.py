@@ -50,7 +50,7 @@ def start(flow: str, ids: Mapping[str, str], client: socket.socket | None = None
 
 
 def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_id: int) -> None:
-    """The process. Its exit code says whether the flow came to an orderly end, good or bad."""
+    """The process. Its exit code is 0, that of the SwapbedError it ended with, or 1."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     told = Told(client, request_id) if client is not None else None
@@ -67,6 +67,7 @@ def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_i
         print(f"{flow} {ids}: {error}", file=sys.stderr)
         if told is not None:
             told.send(Reply(id=request_id, error=error.as_json()))
+        raise SystemExit(error.exit_code) from None
     except BaseException as error:
         traceback.print_exc()
         if told is not None:

@@ -31,7 +31,7 @@ class Run(SQLModel, table=True):
     origin: str = Field(default="user", description="user, event, sweep, replay, schedule")
     begin_ns: int | None = Field(default=None, sa_type=BigInteger, description="virtual time at which its run time was 0")
     end_ns: int | None = Field(default=None, sa_type=BigInteger)
-    events_collected: int = Field(default=0, sa_type=BigInteger, description="the conductor's log is in the table up to this number")
+    events_collected: int = Field(default=0, sa_type=BigInteger, description="the conductor's log is in the table up to before this number")
     created_at: datetime = Field(default_factory=now, sa_type=Instant)
     created_by: str
     began_at: datetime | None = Field(default=None, sa_type=Instant)
@@ -51,12 +51,15 @@ class ActivityEvent(SQLModel, table=True):
     number: int = Field(sa_type=BigInteger, description="in the conductor's log of this instance")
     kind: str = Field(description="fired, completed, … as the conductor names it")
     token: int | None = Field(default=None, sa_type=BigInteger, description="joins an event's firing and its completion")
+    cause: int | None = Field(default=None, sa_type=BigInteger, description="token of the sequence, timeline or group it stands in")
     origin: str = Field(default="", description="the timeline or sequence it stands in, or who sent it")
     target: str
     verb: str
     arguments: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     planned_ns: int | None = Field(default=None, sa_type=BigInteger)
     actual_ns: int = Field(sa_type=BigInteger, description="virtual")
+    run_ns: int | None = Field(default=None, sa_type=BigInteger, description="run time")
     at: datetime = Field(sa_type=Instant, description="wall clock of the conductor's host")
-    outcome: str | None = None
-    detail: dict[str, Any] = Field(default_factory=dict, sa_type=Json, description="exit code, cpu time, memory, error")
+    outcome_code: int | None = Field(default=None, description="0: as it should; None: not an end of anything")
+    outcome_error: str | None = None
+    detail: dict[str, Any] = Field(default_factory=dict, sa_type=Json, description="of programs: exit code, cpu time, memory, tag, files")

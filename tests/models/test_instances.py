@@ -46,18 +46,30 @@ def test_names_are_made_up_and_found(database: Engine, instance: Instance) -> No
 
 def test_runs_are_serial_and_numbered(database: Engine, instance: Instance) -> None:
     with writing(database) as session:
-        first = define_run(session, instance, created_by="root", parameters={"DELAY": "5ms"})
+        first = define_run(session, instance, created_by="root")
     with pytest.raises(Conflict, match="run 1 is defined"), writing(database) as session:
-        define_run(session, instance, created_by="root", parameters={})
+        define_run(session, instance, created_by="root")
     with writing(database) as session:
         transition(session, Run, first.id, RunState.FAILED)
         assert current_run(session, instance.id) is None
-        second = define_run(session, instance, created_by="root", parameters={})
-    assert (first.number, second.number, first.parameters) == (1, 2, {"DELAY": "5ms"})
+        second = define_run(session, instance, created_by="root")
+    assert (first.number, second.number, first.environment_of_run) == (1, 2, "inherit")
 
 
 def test_no_run_in_an_instance_that_is_not_up(database: Engine, instance: Instance) -> None:
     with writing(database) as session:
         transition(session, Instance, instance.id, InstanceState.DESTROYING)
     with pytest.raises(Conflict, match="destroying"), writing(database) as session:
-        define_run(session, session.get_one(Instance, instance.id), created_by="root", parameters={})
+        define_run(session, session.get_one(Instance, instance.id), created_by="root")
+
+
+def test_parameters_of_a_run_are_given_or_as_in_the_last(database: Engine, define_one: Callable[..., Instance]) -> None:
+    with writing(database) as session:
+        instance = define_one(session, parameters={"DELAY": "5ms", "FLOWS": "1"})
+        first = define_run(session, instance, created_by="root", parameters={"FLOWS": "2"})
+        transition(session, Run, first.id, RunState.FAILED)
+        second = define_run(session, instance, created_by="root", parameters={"DELAY": "9ms"})
+        transition(session, Run, second.id, RunState.FAILED)
+        with pytest.raises(InvalidInput, match="no parameter 'DELAI'.*DELAY, FLOWS"):
+            define_run(session, instance, created_by="root", parameters={"DELAI": "9ms"})
+    assert (first.parameters, second.parameters) == ({"DELAY": "5ms", "FLOWS": "2"}, {"DELAY": "9ms", "FLOWS": "2"})

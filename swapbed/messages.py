@@ -1,0 +1,65 @@
+"""What follows from a message that an instance put into its outbox: decided in one transaction, as data, before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlmodel import Session
+
+from models.instances import current_run, define_run, instance_by_id, placements
+from models.states import PlacementState
+from models.tables import Instance, OutboxMessage
+
+
+@dataclass(frozen=True)
+class Consequence:
+    """A flow and its ids; no flow: nothing is to be done."""
+
+    flow: str | None = None
+    ids: dict[str, str] = field(default_factory=dict)
+
+
+NOTHING = Consequence()
+
+
+def consequence(session: Session, message: OutboxMessage) -> Consequence | None:
+    """None: this Swapbed does not know what that is. May write rows (of a run that is to start), and raises Conflict where it must wait."""
+    decide = DECISIONS.get(message.kind)
+    return decide(session, instance_by_id(session, message.instance_id), message.content) if decide else None
+
+
+def _terminate(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+    return Consequence("destroy", {"instance_id": instance.id})
+
+
+def _stop_run(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+    run = current_run(session, instance.id)
+    return Consequence("stop_run", {"run_id": run.id}) if run else NOTHING
+
+
+def _start_run(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+    """Raises Conflict while the run before is still going on."""
+    arguments = content.get("arguments") or {}
+    run = define_run(session, instance, created_by=instance.created_by, origin="event", parameters=arguments.get("parameters"),
+                     environment_of_run=arguments.get("environment_of_run"))
+    return Consequence("start_run", {"run_id": run.id})
+
+
+def _node_died(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+    """The node is marked; what its `failure` says is the conductor's and the user's affair until a flow for it exists."""
+    for place in placements(session, instance.id):
+        if place.node == content.get("node"):
+            place.state = PlacementState.DEAD
+    return NOTHING
+
+
+def _nothing(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+    return NOTHING
+
+
+DECISIONS: dict[str, Callable[[Session, Instance, dict[str, Any]], Consequence]] = {
+    "terminate": _terminate, "stop-run": _stop_run, "start-run": _start_run, "run-ended": _stop_run, "node-died": _node_died,
+    "quiet": _nothing, "idle": _nothing, "message": _nothing,
+}

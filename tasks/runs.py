@@ -1,0 +1,156 @@
+"""A run's two ends: telling the conductor to begin, and ending it with all its events in the table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect import task
+from sqlmodel import Session, func, select
+
+from models.database import reading, writing
+from models.errors import HostLost, HostProblem, NotFound, TimedOut
+from models.instances import current_run, define_run, instance_by_id, run_by_id
+from models.leases import Lease
+from models.protocol.conductor import ActivityLine, ActivityLines, RunInfo, Runs, Since, StartRun, StopRun
+from models.protocol.control import Nothing
+from models.states import RUN, RunOutcome, RunState
+from models.tables import ActivityEvent, Run
+from models.tables.columns import now
+from models.transition import transition
+from tasks.conductor import ask, revive
+from tasks.progress import report
+from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
+
+ON_STOP_PATIENCE_S = 60.0  # of virtual time, for the template's on_stop
+STOP_ANSWER_S = 120.0
+PAGE = 2000
+
+
+@task(task_run_name="begin run", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def begin_run(run_id: str, lease: str) -> None:
+    """The run is going on when this returns. One that was begun already, by an attempt that did not live to say so, is left alone."""
+    held = Lease.parse(lease)
+    with writing() as session:
+        run = run_by_id(session, run_id)
+        transition(session, Run, run_id, RunState.STARTING, lease=held)
+    report(f"beginning run {run.number}")
+    info = ask(run.instance_id, "run", Nothing(), Runs).current
+    if info is None or info.number != run.number:
+        wanted = StartRun.model_validate({"number": run.number, "parameters": run.parameters, "environment_of_run": run.environment_of_run})
+        info = ask(run.instance_id, "start_run", wanted, RunInfo)
+    with writing() as session:
+        transition(session, Run, run_id, RunState.RUNNING, lease=held, begin_ns=info.zero_ns or info.began_ns, began_at=info.began_at)
+
+
+@task(task_run_name="end run", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def end_run(run_id: str, lease: str, reason: str = "asked to") -> None:
+    """The run is over, with every event in the table. One that never began is `failed`; one whose conductor cannot be revived is `lost`."""
+    held = Lease.parse(lease)
+    with reading() as session:
+        run = run_by_id(session, run_id)
+    if run.state in RUN.final:
+        return
+    try:
+        known = _known(run, held) if run.state is not RunState.DEFINED else None
+        if known is None and run.state in (RunState.DEFINED, RunState.STARTING):
+            _finish(run_id, held, RunState.FAILED, reason=f"never began: {reason}")
+            return
+        with writing() as session:
+            transition(session, Run, run_id, RunState.STOPPING, lease=held)
+        if known is None:
+            raise NotFound("the conductor knows nothing of this run", where=run_id)
+        report(f"stopping run {run.number}")
+        info = ask(run.instance_id, "stop_run", StopRun(reason=reason, patience_s=ON_STOP_PATIENCE_S, number=run.number), RunInfo,
+                   timeout_s=STOP_ANSWER_S)
+        collect_events(run, held)
+    except (NotFound, HostProblem) as error:
+        if isinstance(error, HostLost):
+            raise
+        lose(run_id, held, str(error))
+        return
+    outcome, why = judge(info, known.phase != "over" and bool(known.pending or known.waiting))
+    _finish(run_id, held, RunState.OVER, outcome=outcome, reason=why, end_ns=info.ended_ns, at=info.ended_at)
+
+
+def lose(run_id: str, lease: Lease, reason: str) -> None:
+    """What happened in it is not known, or not wholly."""
+    with writing() as session:
+        transition(session, Run, run_id, RunState.STOPPING, lease=lease)
+    _finish(run_id, lease, RunState.OVER, outcome=RunOutcome.LOST, reason=reason)
+
+
+def judge(info: RunInfo, unfinished: bool) -> tuple[RunOutcome, str | None]:
+    """Failed, if anything did that no sequence took care of; stopped, if there was still something to come; else it is as it should be."""
+    if info.failed:
+        first = info.failures[0]
+        more = f", and {info.failed - 1} more" if info.failed > 1 else ""
+        return RunOutcome.FAILED, f"{first.target} {first.verb}: {first.outcome.error or f'ended with {first.outcome.code}'}{more}"
+    if unfinished:
+        return RunOutcome.STOPPED, info.reason or None
+    return RunOutcome.OK, None
+
+
+def begin_first_run(instance_id: str, lease: str) -> str | None:
+    """Define and begin it, if the instance was defined to have it begin by itself; its id."""
+    with writing() as session:
+        instance = instance_by_id(session, instance_id)
+        if not instance.start_run:
+            return None
+        run = current_run(session, instance_id) or define_run(session, instance, created_by=instance.created_by)
+    begin_run(run.id, lease)
+    return run.id
+
+
+def end_current_run(instance_id: str, lease: str, reason: str) -> None:
+    """Before the instance goes: a run that cannot be ended in good order any more is `lost`. Nothing if no run is going on."""
+    with reading() as session:
+        run = current_run(session, instance_id)
+    if run is None:
+        return
+    try:
+        end_run(run.id, lease, reason)
+    except (HostLost, TimedOut) as error:
+        lose(run.id, Lease.parse(lease), str(error))
+
+
+def collect_events(run: Run, lease: Lease) -> int:
+    """Bring the rest of the conductor's log into the table, page by page; how many lines of this run there were."""
+    count = 0
+    with reading() as session:
+        since = _collected(session, run.instance_id)
+    while lines := ask(run.instance_id, "events", Since(since=since, limit=PAGE), ActivityLines).lines:
+        since = lines[-1].number + 1
+        mine = [line for line in lines if line.run == run.number]
+        with writing() as session:
+            lease.check(session)
+            session.add_all(_row(run.id, line) for line in mine)
+            run_by_id(session, run.id).events_collected = since
+        count += len(mine)
+        report("collecting events", count)
+    return count
+
+
+def _collected(session: Session, instance_id: str) -> int:
+    return session.exec(select(func.max(Run.events_collected)).where(Run.instance_id == instance_id)).one() or 0
+
+
+def _row(run_id: str, line: ActivityLine) -> ActivityEvent:
+    outcome = line.outcome
+    return ActivityEvent(run_id=run_id, outcome_code=outcome.code if outcome else None, outcome_error=outcome.error if outcome else None,
+                         **line.model_dump(exclude={"run", "outcome"}))
+
+
+def _known(run: Run, lease: Lease) -> RunInfo | None:
+    """The run as its conductor, revived if it was dead, has it; None: it has another or none."""
+    try:
+        current = ask(run.instance_id, "run", Nothing(), Runs).current
+    except NotFound:
+        revive(run.instance_id, lease)
+        current = ask(run.instance_id, "run", Nothing(), Runs).current
+    return current if current is not None and current.number == run.number else None
+
+
+def _finish(run_id: str, lease: Lease, state: RunState, *, at: datetime | None = None, **columns: Any) -> None:
+    with writing() as session:
+        transition(session, Run, run_id, state, lease=lease, ended_at=at or now(), **columns)
