@@ -12,40 +12,52 @@ import mmap
 import os
 import resource
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from languages.ns.world import World
+from languages.ns.commands import COMMANDS
+from languages.ns.refusal import OUT_OF_MEMORY
+from languages.ns.world import World
+
+try:
+    from languages.ns.interpreter import Interpreter, TclFailed
+except ImportError as error:  # Debian packs tkinter apart; the parent says so
+    MISSING = error.name
+else:
+    MISSING = None
 
 SECOND_PASS_SECONDS = 3.0
 MOST_COMMANDS = 2**31 - 1  # Tcl counts no further
+NOBODY = 65534
 
 
 def main() -> None:
     request = json.load(sys.stdin)
-    confine(request["memory_bytes"], request["seconds"])
-    try:
-        answer = evaluate(request)
-    except ImportError as error:
-        answer = {"missing": error.name}
-    except (MemoryError, RecursionError):
-        os._exit(MEMORY_EXIT)
+    answer: dict[str, Any] = {"missing": MISSING}
+    if MISSING is None:
+        confine(request["memory_bytes"], request["seconds"])
+        try:
+            answer = evaluate(request)
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
     sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-MEMORY_EXIT = 77
-
-
 def confine(memory_bytes: int, seconds: float) -> None:
-    """memory_bytes: beyond what the process has now. The processor time is a backstop behind Tcl's own limits."""
-    import tkinter  # noqa: F401 - its memory is not the program's
+    """No root, no new processes, no more memory than this beyond what the process has now.
 
-    with open("/proc/self/statm") as file:  # noqa: PTH123 - pathlib costs a third of the start
+    The processor time is a backstop behind Tcl's own limits. Everything is imported by now, so nothing needs to be readable.
+    """
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - pathlib costs a tenth of the start
         now = int(file.read().split()[0]) * resource.getpagesize()
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (now + memory_bytes, now + memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds + SECOND_PASS_SECONDS) + 2))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20))
 
 
 def evaluate(request: dict[str, Any]) -> dict[str, Any]:
@@ -53,8 +65,6 @@ def evaluate(request: dict[str, Any]) -> dict[str, Any]:
 
     def on_line(line: int) -> None:
         progress[:8] = line.to_bytes(8, "little")
-
-    from languages.ns.interpreter import TclFailed
 
     try:
         return attempt(request, on_line, request["seconds"], request["step_by_step"])
@@ -70,12 +80,8 @@ def evaluate(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": {"what": explain(failed.message, request), "next": None, "line": line}}
 
 
-def attempt(request: dict[str, Any], on_line: Any, seconds: float, step_by_step: bool) -> dict[str, Any]:
+def attempt(request: dict[str, Any], on_line: Callable[[int], None], seconds: float, step_by_step: bool) -> dict[str, Any]:
     """Raises TclFailed for what Tcl itself complains of."""
-    from languages.ns.commands import COMMANDS
-    from languages.ns.interpreter import Interpreter, TclFailed
-    from languages.ns.world import World
-
     def called(words: tuple[str, ...]) -> str:
         return world.call(words[0], words[1:])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from languages.ns.answer import Answer
-from languages.ns.child import MEMORY_EXIT
+from languages.ns.refusal import OUT_OF_MEMORY
 from models.errors import HostProblem, InvalidInput, SwapbedError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +83,7 @@ def _run(request: Request, wall_s: float) -> Answer | str:
             raise SwapbedError(f"the interpreter's answer is not understood: {error.errors(include_url=False)[0]['msg']}") from error
     tail = complaint[-2000:].decode("utf-8", "replace")
     memory = f"the program needs more memory than the {request.memory_bytes >> 20} MiB it may have"
-    if process.returncode in (MEMORY_EXIT, -11) or (process.returncode == -6 and "alloc" in tail):
+    if process.returncode in (OUT_OF_MEMORY, -11) or (process.returncode == -6 and "alloc" in tail):
         return memory
     if process.returncode in (-24, -9):  # SIGXCPU, and SIGKILL that follows it
         return f"the program did not end within {request.seconds:g} s"

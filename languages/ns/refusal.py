@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from languages.nearest import nearest
+
+OUT_OF_MEMORY = 77  # exit code of the child process
+
 
 class Refused(Exception):
     """what: one sentence. next: what the author can do. line: of the program, if not the one being evaluated.
@@ -18,10 +22,4 @@ class Refused(Exception):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint at the nearest known word."""
-    import difflib  # only errors pay for it
-
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, 1, 0.5) or [n for n in names if n.lower() == word.lower()]
-    if close:
-        return f"Did you mean '{close[0]}'?"
-    return f"Known are: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}." if names else None
+    return nearest(word, sorted(known))
