@@ -3,6 +3,7 @@
 Emulab's rule: a LAN without addresses gets the next free 10.1.N.0/24, N counting only such LANs, and its members .2, .3, … in
 their order; one with an explicit address lies in that address's network, and its other members get what is free there from .2
 on. LANs of more than 253 members get a shorter prefix. Explicit addresses and networks are taken out of the pool first.
+Only the LAN's families are numbered, and those of networks it names.
 IPv6, where wanted, goes likewise through fd00:0:0:N::/64 (RFC 4193's locally assigned half, with a zero global id, since these
 networks never leave their experiment).
 Interfaces are eth1, eth2, … per node in the order of declaration (eth0 is the control interface's). A MAC address is
@@ -159,14 +160,15 @@ class _Pool:
 
 
 def _number(lan: DeclaredLan, networks: dict[int, Network], explicit: list[list[Interface]]) -> list[list[Interface]]:
-    """Every member's addresses: its explicit ones, and one of each of the LAN's families that it lacks."""
+    """Every member's addresses: its explicit ones, and one of each numbered family that it lacks."""
+    numbered = {*lan.families, *(_network(text, lan).version for text in lan.networks)}
     taken = {a.ip for own in explicit for a in own}
     free = {family: _free(network, taken) for family, network in networks.items()}
     result = []
     for member, own in zip(lan.members, explicit, strict=True):
         full = list(own)
         for family, network in sorted(networks.items()):
-            if any(a.version == family for a in own):
+            if family not in numbered or any(a.version == family for a in own):
                 continue
             address = next(free[family], None)
             if address is None:

@@ -35,7 +35,7 @@ from models.spec import Event, Group, Node, Parameter, ProgramAgent, Spec, Traff
 
 Result = TypeVar("Result")
 Value = str | int | float | bool
-Step = Event | str
+Step = Event | str | Mapping[str, Any]
 _TYPES: dict[type, Literal["boolean", "integer", "number", "string"]] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -139,7 +139,7 @@ class Topology:
         self._draft.add_timeline(name, _where())
         timeline = Timeline(name, self)
         for time, events in (entries or {}).items():
-            timeline.at(time, *([events] if isinstance(events, (Event, str)) else events))
+            timeline.at(time, *([events] if isinstance(events, (Event, str, Mapping)) else events))
         return timeline
 
     def at(self, time: Value, *events: Step) -> None:
@@ -182,10 +182,14 @@ class Topology:
         """ipv4 (as it is), ipv6, dual or none, for the links and LANs made from here on."""
         self._families = FAMILIES[self._read(_where(), lambda: choice(*FAMILIES)(families))]
 
+    def name(self, text: str) -> None:
+        """Of the experiment; by default the file's."""
+        self._draft.set("name", text, _where())
+
     def describe(self, text: str) -> None:
         self._draft.set("description", text, _where())
 
-    def environment(self, **variables: Value) -> None:
+    def environment(self, variables: Mapping[str, Value]) -> None:
         """For every program, besides parameters."""
         where = _where()
         self._draft.set("environment", self._read(where, lambda: texts_by_name(variables)), where)

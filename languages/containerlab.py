@@ -75,6 +75,11 @@ def _text(table: Table, key: str) -> str | None:
     return part.text if isinstance(part, Scalar) else None
 
 
+def is_reference(image: str) -> bool:
+    """Whether this names an image in a registry ([HOST/]NAME/NAME[:TAG], NAME:TAG) rather than one of ours."""
+    return _REFERENCE.fullmatch(image) is not None
+
+
 @dataclass
 class Translator:
     """Keeps what has been warned of, so that each thing is said once. lab: the topology's name. plain_kinds: kinds that are
@@ -101,7 +106,7 @@ class Translator:
             note = "; to join its links into one network, use lans" if "bridge" in str(kind) else ""
             self._once("kind", str(kind), f"nodes of kind '{kind}' become containers{note}", self.reading.where(node, "kind"))
         if image is not None and image != "host":
-            if image.startswith(("/", "./", "../")) or (ours and not _REFERENCE.fullmatch(image)):
+            if image.startswith(("/", "./", "../")) or (ours and not is_reference(image)):
                 result["image"] = image
             else:
                 self._once("image", image, f"image '{image}' is a registry's; its nodes get the base 'host' (an overlay over the "

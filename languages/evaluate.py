@@ -23,7 +23,8 @@ from models.spec import Parameter, Spec
 
 SOURCE_LIMIT_BYTES = 4 << 20
 
-LANGUAGES = {"yaml": "languages.yaml_language", "python": "languages.python_language", "ns": "languages.ns.language", "rspec": "languages.rspec"}
+LANGUAGES = {"yaml": "languages.yaml_language", "python": "languages.python_language", "ns": "languages.ns.language",
+             "rspec": "languages.rspec"}
 SUFFIXES = {".yml": "yaml", ".yaml": "yaml", ".py": "python", ".ns": "ns", ".tcl": "ns", ".rspec": "rspec", ".xml": "rspec"}
 
 

@@ -21,6 +21,7 @@ from models.spec import Event, TimedEvent, TimelineEntry
 _POSITIONAL = {"kill": "signal", "log": "text", "message": "text", "snapshot": "text"}
 _MAPPINGS = ("environment", "parameters")
 _WORD = re.compile(r"(?P<key>[A-Za-z_]+)(\.(?P<name>[A-Za-z_]\w*))?=(?P<value>.*)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _AT_TEXT = re.compile(r"\s*(?P<at>[^\s:]+)\s*:\s+(?P<event>.*)", re.DOTALL)
 SWAPOUT = "swapout"
 
@@ -51,10 +52,14 @@ def read_event(value: Plain) -> Event:
     return Event(target=target, verb=verb, arguments=_arguments(given))
 
 
-def write_event(event: Event) -> str:
-    """The text that reads as this event."""
+def write_event(event: Event) -> Plain:
+    """What reads as this event: its text, or a mapping where an argument has no place in a text."""
+    given = write(ARGUMENTS, event.arguments)
+    names = [name for key in _MAPPINGS if key in given for name in given[key] or [""]]
+    if not all(_NAME.fullmatch(name) for name in names):
+        return {"target": event.target, "verb": event.verb, **given}
     pieces = [event.target, event.verb]
-    for key, value in write(ARGUMENTS, event.arguments).items():
+    for key, value in given.items():
         if key in _MAPPINGS:
             pieces += [f"{key}.{name}={shlex.quote(inner)}" for name, inner in value.items()]
         elif _POSITIONAL.get(event.verb) == key and not _WORD.fullmatch(str(value)):
@@ -102,7 +107,7 @@ def read_timeline(value: Plain) -> list[Timed]:
     return [Timed(t.event, t.at_s, t.on, (index, *t.path)) for index, ts in enumerate(lists) for t in ts]
 
 
-def writeread_time(event: TimedEvent | TimelineEntry) -> str:
+def write_time(event: TimedEvent | TimelineEntry) -> str:
     return SWAPOUT if getattr(event, "on", "time") == SWAPOUT else format_duration(event.at_s)
 
 

@@ -63,9 +63,11 @@ def _parameter(name: str, where: str, key: str, part: Part) -> Parameter:
     if not isinstance(shown, Scalar):
         raise InvalidInput(f"the default of parameter '{key}' must be a single value, not {describe(shown)}", where=where)
     if shown.text is not None:
-        if "${" in shown.text:
-            raise InvalidInput(f"the default of parameter '{key}' cannot refer to others", where=where)
-        fields["default"] = shown.text
+        try:
+            fields["default"] = substitute(shown.text, {})
+        except ValueError:
+            raise InvalidInput(f"the default of parameter '{key}' cannot refer to others", where=where,
+                               next="For a dollar sign before a brace, write two.") from None
         fields.setdefault("type", next((kind for kind, look in _LOOKS if shown.plain and look.fullmatch(shown.text)), "string"))
     return Parameter.model_validate({"name": key, "value": fields.get("default", ""), **fields})
 

@@ -71,6 +71,12 @@ class Network:
     def _read_lan(self, name: str, value: Plain) -> DeclaredLan:
         return read_lan(name, mapping(value), self.families, self._select)
 
+    def _named_lan(self, value: Plain) -> DeclaredLan:
+        """A LAN among the links, so that the order of interfaces can be said: `{name: …, members: […]}`."""
+        if value.get("name") is None:
+            raise Misread("a LAN lacks its name")
+        return self._read_lan(value["name"], {k: v for k, v in value.items() if k != "name"})
+
     def _node_name(self, written: str, where: str) -> str:
         name = node_name(written) if self.translator.clab_shape else written
         if name != written:
@@ -121,6 +127,10 @@ class Network:
         if kind == "dummy":
             lan = self.reading.read(part, self._dummy)
             self._add(lan, part, "endpoint", where)
+            return
+        if "members" in link:
+            lan = self.reading.read(part, self._named_lan)
+            self._add(lan, part, "members", where)
             return
         lan = self.reading.read(part, lambda value: self._read_link(value, where))
         self._add(lan, part, "endpoints", where)

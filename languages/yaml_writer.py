@@ -1,0 +1,61 @@
+"""A spec as a YAML file of our short form; `evaluate` reads it back to the same spec (`languages.plain_spec` says what is lost)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from languages import plain_spec
+from languages.words import Plain
+from models.spec import Spec
+
+_LINE_BY_LINE = {"sequences", "timelines", "timeline"}
+_DOLLAR = re.compile(r"\$(?=[${])")
+
+
+def write_yaml(spec: Spec, datastore: str | None = None) -> str:
+    """datastore: the directory to name, if there is one."""
+    lans = list(plain_spec.lans(spec))
+    kinds = [lan.kind for lan, _ in lans]
+    apart = kinds == sorted(kinds, reverse=True)  # every link before every LAN: the order needs no saying
+    document: dict[str, Plain] = {
+        **plain_spec.own_fields(spec), "datastore": datastore, "parameters": plain_spec.parameters(spec),
+        "nodes": {node.name: plain_spec.node(node) or None for node in spec.nodes},
+        "links": [{"name": lan.name, **said} for lan, said in lans if lan.kind == "link" or not apart],
+        "lans": {lan.name: said for lan, said in lans if lan.kind == "lan" and apart},
+        "agents": {agent.name: plain_spec.agent(agent) for agent in spec.agents},
+        "groups": {group.name: list(group.members) for group in spec.groups},
+        "sequences": {s.name: {"steps": plain_spec.sequence(s), "on_error": s.on_error} if s.on_error else plain_spec.sequence(s)
+                      for s in spec.sequences},
+        "timelines": {t.name: [{at: event} for at, event in plain_spec.timeline(t)] for t in spec.timelines},
+        "timeline": [{at: event} for at, event in plain_spec.timeline(spec)],
+    }
+    return "\n".join(_dump(key, _escaped(value)) for key, value in document.items() if value not in (None, {}, []))
+
+
+def _dump(key: str, value: Plain) -> str:
+    """Leaves in one line; what happens, an event a line."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    leaves = None if key not in _LINE_BY_LINE and any(isinstance(part, (dict, list)) for part in inner) else False
+    return yaml.dump({key: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=130, default_flow_style=leaves)
+
+
+def _escaped(value: Plain) -> Plain:
+    """A dollar sign that would begin an expression is written twice."""
+    if isinstance(value, str):
+        return _DOLLAR.sub("$$", value)
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list) else value
+
+
+class _Dumper(yaml.SafeDumper):
+    """A null is nothing, and nothing is an alias."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", ""))
