@@ -10,7 +10,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from models.spec import Node
 from nodeops.identity import boot_id
 from nodeops.journal import Cgroup
 
-PARENT = "swapbed"
+PARENT, HELPERS = "swapbed", "helpers"
 PERIOD_US = 100_000
 CONTROLLERS = ("cpu", "memory")
 
@@ -59,7 +59,22 @@ def node_cgroup(instance: str, node: str) -> Path:
 
 
 def daemon_cgroup(instance: str, daemon: str) -> Path:
+    """daemon: a daemon's name, or HELPERS: what the agent starts for the instance and that must not outlive it."""
     return instance_cgroup(instance) / f"daemon.{daemon}"
+
+
+@contextlib.contextmanager
+def joining(cgroup: Path) -> Iterator[Callable[[], None]]:
+    """Gives what a child calls between fork and exec to be in the cgroup before it does anything."""
+    procs = os.open(cgroup / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+
+    def join() -> None:
+        os.write(procs, b"0")
+
+    try:
+        yield join
+    finally:
+        os.close(procs)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.errors import Conflict, HostProblem, InvalidInput, NotFound, SwapbedError, TimedOut
-from models.protocol.host import Create
+from models.protocol.host import DAEMONS, Create
 from models.routes import Routing
 from models.settings import settings
 from models.spec import Node, Spec
@@ -123,7 +123,7 @@ def _make(layout: InstanceLayout, wanted: Create, nodes: Sequence[Node], progres
 def _make_cgroups(journal: Journal, wanted: Create, nodes: Sequence[Node]) -> None:
     where = cgroups.hierarchies()
     limits = [limit for node in nodes for limit in cgroups.limits_of(wanted.instance, node, where)]
-    names = [*(node.name for node in nodes), *(f"daemon.{daemon}" for daemon in wanted.daemons)]
+    names = [*(node.name for node in nodes), *(f"daemon.{daemon}" for daemon in (*DAEMONS, cgroups.HELPERS))]
     paths = cgroups.paths_needed(wanted.instance, names, limits, where)
     journal.intend(Cgroup(path=str(path)) for path in paths)
     journal.made(cgroups.make(paths))
@@ -160,7 +160,7 @@ def _launch_on(layout: InstanceLayout, base: Path, routing: Routing, nodes: Sequ
             at = layout.node(node.name)
             jobs.append(NodeJob(node.name, at, networks[node.name], cgroups.node_cgroup(layout.root.name, node.name), tuple(sorted(tasks)),
                                 layers.of(node.name), layers.mount_point))
-        return launch(jobs)
+        return launch(jobs, cgroups.daemon_cgroup(layout.root.name, cgroups.HELPERS))
 
 
 def await_answers(layout: InstanceLayout, nodes: Sequence[str], progress: Progress, *, timeout_s: float = ANSWER_S) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.errors import HostProblem, NotFound
 from models.protocol.host import DaemonName, DaemonStatus
-from nodeops.cgroups import daemon_cgroup
+from nodeops import cgroups
 from nodeops.control import short_path
 from nodeops.identity import ProcessIdentity
 from nodeops.instance import write_whole
@@ -41,13 +41,9 @@ def begin(layout: InstanceLayout, daemon: DaemonName) -> ProcessIdentity:
     if identity is not None and identity.alive():
         return identity
     layout.daemon(daemon, "sock").unlink(missing_ok=True)
-    joining = os.open(daemon_cgroup(layout.root.name, daemon) / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        with layout.daemon(daemon, "log").open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", f"nodeops.{daemon}", str(layout.root)], stdin=subprocess.DEVNULL, stdout=log,
-                                       stderr=log, cwd="/", start_new_session=True, preexec_fn=lambda: os.write(joining, b"0") and None)
-    finally:
-        os.close(joining)
+    with cgroups.joining(cgroups.daemon_cgroup(layout.root.name, daemon)) as join, layout.daemon(daemon, "log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", f"nodeops.{daemon}", str(layout.root)], stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=log, cwd="/", start_new_session=True, preexec_fn=join)
     identity = ProcessIdentity.of(process.pid)
     write_whole(layout.daemon(daemon, "pid"), identity.model_dump_json().encode())
     Journal(layout.journal).made([Process(role=daemon, identity=identity)])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.errors import HostProblem
 from models.protocol.init import encode
+from nodeops import cgroups
 from nodeops.identity import ProcessIdentity, boot_id
 from nodeops.layer import BINARY
 from nodeops.layout import INSIDE, NodeLayout
@@ -47,15 +48,18 @@ def overlay_options(node: NodeLayout, lowers: Sequence[Path]) -> str:
     return f"{OVERLAY},lowerdir={':'.join(map(str, lowers))},upperdir={node.upper},workdir={node.work}"
 
 
-def launch(jobs: Sequence[NodeJob]) -> dict[str, ProcessIdentity]:
+def launch(jobs: Sequence[NodeJob], helpers: Path) -> dict[str, ProcessIdentity]:
     """Start the init of every node, in the mount namespace of this thread (`nodeops.layer.mounted`).
+
+    helpers: the cgroup that the launcher is in, so that whoever kills the instance's cgroups stops it, too.
 
     Raises HostProblem if any failed; the others run then, in their cgroups, and are the caller's to kill.
     """
     read_only = proc_read_only()
     text = b"".join(encode(_items(job, read_only)) for job in jobs)
-    done = subprocess.run([BINARY, "launch"], input=text, capture_output=True, env={}, timeout=TIMEOUT_S,
-                          pass_fds=[job.network for job in jobs])
+    with cgroups.joining(helpers) as join:
+        done = subprocess.run([BINARY, "launch"], input=text, capture_output=True, env={}, timeout=TIMEOUT_S,
+                              pass_fds=[job.network for job in jobs], preexec_fn=join)
     started, failures = {}, []
     for line in done.stdout.decode(errors="replace").splitlines():
         name, pid, rest = line.split(" ", 2)
