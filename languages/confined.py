@@ -24,7 +24,10 @@ from typing import Any
 
 from models.errors import InvalidInput
 
+_ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 _NOBODY = 65534
+_REMARKS_LIMIT_BYTES = 64 << 10
+_LAST_WORDS_S = 1.0  # for the child to end by itself once it has answered, so that its exit code and messages are its own
 
 
 @dataclass(frozen=True)
@@ -38,26 +41,29 @@ class Limits:
 
 
 def ask(module: str, question: Any, where: str, limits: Limits = Limits()) -> Any:
-    """The module's answer. InvalidInput at `where` if it takes too long, dies or says too much."""
+    """The module's answer. InvalidInput at `where` if it takes too long, dies or says too much.
+
+    What the child says on standard error goes to ours, up to a limit.
+    """
     with tempfile.TemporaryFile() as stdin:
         stdin.write(json.dumps(question).encode())
         stdin.seek(0)
-        child = subprocess.Popen([sys.executable, "-I", "-m", module], stdin=stdin, stdout=subprocess.PIPE, cwd="/",
-                                 start_new_session=True, env={"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"})
-        try:
-            assert child.stdout is not None
+        with subprocess.Popen([sys.executable, "-I", "-m", module], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
+                              start_new_session=True, env=_ENVIRONMENT) as child:
             _limit(child.pid, limits)
-            answer = _read(child.stdout.fileno(), time.monotonic() + limits.wall_clock_s, limits.answer_bytes)
-            if answer is None:
-                raise InvalidInput(f"the evaluation took longer than {limits.wall_clock_s:g} s", where=where)
-            if len(answer) > limits.answer_bytes:
-                raise InvalidInput(f"the evaluation makes more than {limits.answer_bytes >> 20} MiB", where=where)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            if child.stdout is not None:
-                child.stdout.close()
+            try:
+                answer, remarks = _listen(child, limits)
+                if answer is None:
+                    raise InvalidInput(f"the evaluation took longer than {limits.wall_clock_s:g} s", where=where)
+                if len(answer) > limits.answer_bytes:
+                    raise InvalidInput(f"the evaluation makes more than {limits.answer_bytes >> 20} MiB", where=where)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(_LAST_WORDS_S)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+    if remarks:
+        sys.stderr.write(remarks.decode(errors="replace"))
     try:
         return json.loads(answer)
     except ValueError:
@@ -88,19 +94,22 @@ def give_up_root() -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
-def _read(pipe: int, deadline: float, limit_bytes: int) -> bytes | None:
-    """All of it, up to a little over the limit; None when the deadline passes first."""
-    pieces, size = [], 0
-    while size <= limit_bytes:
-        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+def _listen(child: subprocess.Popen[bytes], limits: Limits) -> tuple[bytes | None, bytes]:
+    """What it answers, up to a little over the limit, or None when time is up first; and the beginning of its remarks."""
+    deadline = time.monotonic() + limits.wall_clock_s
+    heard: dict[Any, bytearray] = {child.stdout: bytearray(), child.stderr: bytearray()}
+    still = list(heard)
+    while still and len(heard[child.stdout]) <= limits.answer_bytes:
+        ready, _, _ = select.select(still, [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            return None
-        piece = os.read(pipe, 1 << 20)
-        if not piece:
-            break
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
+            return None, bytes(heard[child.stderr])
+        for pipe in ready:
+            piece = os.read(pipe.fileno(), 1 << 20)
+            if not piece:
+                still.remove(pipe)
+            elif pipe is child.stdout or len(heard[pipe]) < _REMARKS_LIMIT_BYTES:
+                heard[pipe] += piece
+    return bytes(heard[child.stdout]), bytes(heard[child.stderr][:_REMARKS_LIMIT_BYTES])
 
 
 def _ending(code: int, limits: Limits) -> str:
