@@ -14,11 +14,13 @@ from pathlib import Path
 from subprocess import CompletedProcess, Popen
 
 from models.errors import NotFound
+from models.routes import Routing
 from models.spec import Lan, Member, Node, Shaping, Spec
 from nodeops import node_network
 from nodeops.clock import ClockState, VirtualClock
 from nodeops.identity import ProcessIdentity
 from nodeops.layout import InstanceLayout
+from nodeops.reach import Inits
 from nodeops.wires.client import WiresClient
 
 READY_S = 20
@@ -70,14 +72,12 @@ class BareNetwork:
 
     def add_nodes(self, spec: Spec) -> None:
         missing = [node.name for node in spec.nodes if node.name not in self.nodes]
-        for name, namespace in node_network.build(node_network.plan(spec, missing, {})).items():
-            node = self.layout.node(name)
-            node.root.mkdir(parents=True, exist_ok=True)
+        for name, namespace in node_network.build(node_network.plan(spec, missing, Routing(spec))).items():
             self.nodes[name] = Popen(["nsenter", f"--net=/proc/self/fd/{namespace}", "sleep", "infinity"], pass_fds=[namespace],
                                      stdin=subprocess.DEVNULL)
             os.close(namespace)
-            node.init_pid.write_text(ProcessIdentity.of(self.nodes[name].pid).model_dump_json())
         self._wait_for_namespaces()
+        self._write_inits()
 
     def start_wires(self) -> None:
         with self.layout.daemon("wires", "log").open("ab") as log:
@@ -135,6 +135,12 @@ class BareNetwork:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _write_inits(self) -> None:
+        inits = Inits(nodes={name: ProcessIdentity.of(process.pid) for name, process in self.nodes.items()})
+        new = self.layout.inits.with_suffix(".new")
+        new.write_text(inits.model_dump_json())
+        new.rename(self.layout.inits)
 
     def _wait_for_namespaces(self) -> None:
         """Until each process has gone where nsenter takes it."""

@@ -7,7 +7,7 @@ what one wake-up is late does not add to the next pipe's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from operator import itemgetter
 
@@ -38,6 +38,19 @@ class Network:
     def add(self, name: str, kind: str, places: list[Place], now_ns: int = 0) -> None:
         self.lans[name] = Link(places) if kind == "link" else Switch(places)
         self.lans[name].refeed(now_ns)
+
+    def remove(self, name: str) -> list[Place]:
+        """The places that are no longer connected; what was in their pipes is lost."""
+        places = self.lans.pop(name).places
+        for place in places:
+            self.forget(place)
+        return places
+
+    def forget(self, place: Place) -> None:
+        """No timer or early frame leads to this place any more."""
+        place.uplink_due = place.downlink_due = None
+        self._early = [entry for entry in self._early if entry[2] is not place]
+        heapify(self._early)
 
     def lan(self, name: str) -> Link | Switch:
         try:

@@ -61,7 +61,7 @@ class Operations:
 
     def hello(self, _: Nothing) -> Hello:
         places = list(self.network.places())
-        detached = tuple(":".join(place.name) for place in places if not place.attached)
+        detached = tuple(str(place) for place in places if not place.attached)
         return Hello(pid=os.getpid(), restarts=self.service.deviations.restarts, frozen=self.network.frozen,
                      virtual_ns=self.service.now_ns(), lans=len(self.network.lans), members=len(places), detached=detached)
 
@@ -100,7 +100,9 @@ class Operations:
         return self._set_up(target, True)
 
     def reload(self, _: Nothing) -> Reloaded:
-        return self.service.reload()
+        reloaded = self.service.reload()
+        self._note(place for name in (*reloaded.added, *reloaded.changed) for place in self.network.lan(name).places)
+        return reloaded
 
     def suspend(self, at: At) -> Frozen:
         virtual_ns = self.service.suspend(at.monotonic_ns)
@@ -190,7 +192,7 @@ def _shown(place: Place, direction: Direction) -> ShownPipe:
         late_mean_ns=late.total_ns // counted if counted else None, late_p50_ns=_percentile(late, 0.5), late_p99_ns=_percentile(late, 0.99),
         late_worst_ns=late.worst_ns if counted else None,
         achieved_bps=late.paced_bytes * 8 * 10**9 // late.paced_ns if late.paced_ns >= MEASURABLE_NS else None,
-        refused_frames=0 if direction == "uplink" else place.undelivered)
+        refused_frames=0 if direction == "uplink" else place.refused)
 
 
 def _percentile(late: Punctuality, fraction: float) -> int | None:

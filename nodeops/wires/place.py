@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from models.shaping import Direction
 from models.spec import Lan, Member, Shaping
 from nodeops.wires.pipe import Pipe, Timed
-from nodeops.wires.port import TapPort
+from nodeops.wires.port import Port
 
 if TYPE_CHECKING:
     from nodeops.wires.capture import Capture
@@ -26,10 +26,13 @@ class Place:
         self.downlink = Pipe(member.downlink, _seed(seed, lan, member, "downlink"))
         self.uplink_due: int | None = None
         self.downlink_due: int | None = None
-        self.port: TapPort | None = None
+        self.port: Port | None = None
         self.inbox: list[Timed] = []
         self.undelivered = 0
         self.captures: tuple[Capture, ...] = ()
+
+    def __str__(self) -> str:
+        return ":".join(self.name)
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -43,6 +46,11 @@ class Place:
         return self.member.uplink if direction == "uplink" else self.member.downlink
 
     @property
+    def refused(self) -> int:
+        """Frames that left the downlink and that nobody took."""
+        return self.undelivered + (self.port.refused if self.port else 0)
+
+    @property
     def attached(self) -> bool:
         return self.port is not None and self.port.attached
 
@@ -54,7 +62,7 @@ class Place:
     @property
     def wants_whole(self) -> bool:
         """Whether super-frames may be delivered here uncut."""
-        return self.downlink.carries_whole and not self.captures
+        return self.downlink.carries_whole and not self.captures and (self.port is None or self.port.takes_whole)
 
     def answers_to(self, member: str | None) -> bool:
         """member: a node, `node:interface` where a node has two places in one LAN, or None for all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from nodeops.layout import NodeLayout
 from nodeops.reach import open_network
@@ -16,11 +17,38 @@ READ_BYTES = HEADER_BYTES + 14 + 4 + (1 << 16)  # the longest super-frame, with 
 BATCH = 64  # frames per wake-up: bounds how long one busy port keeps the others and the timers waiting
 
 
-class TapPort:
-    """A TAP in the network namespace of a living node.
+class Port(Protocol):
+    """An interface of a node. `on_gone` of its maker is called once when it vanished with its node; it is closed then.
 
-    `on_gone` is called once when the device vanished with its node; the port is closed then.
+    takes_whole: whether its node can be given super-frames and unfinished checksums. refused: frames it did not take.
     """
+
+    takes_whole: bool
+    fd: int
+    refused: int
+
+    @property
+    def attached(self) -> bool: ...
+
+    def set_whole(self, whole: bool) -> None:
+        """Whether the node may send super-frames; only where it can."""
+
+    def receive(self, now_ns: int) -> list[Timed]:
+        """What the node has sent, stamped now_ns; a bounded number of frames."""
+
+    def send(self, departures: Iterable[Timed]) -> None:
+        """Frames for the node. One it does not take (its interface is down, its memory full) is lost, and counted."""
+
+    def writable(self) -> None:
+        """To be called when the fd can be written again, if the port has asked for that."""
+
+    def close(self) -> None: ...
+
+
+class TapPort:
+    """A TAP in the network namespace of a living node."""
+
+    takes_whole = True
 
     def __init__(self, node: NodeLayout, interface: str, on_gone: Callable[[], None]):
         namespace = open_network(node)
@@ -38,13 +66,11 @@ class TapPort:
         return self.fd >= 0
 
     def set_whole(self, whole: bool) -> None:
-        """Whether the node may send super-frames."""
         if whole != self._whole and self.attached:
             tap.set_offload(self.fd, whole)
             self._whole = whole
 
     def receive(self, now_ns: int) -> list[Timed]:
-        """What the node has sent, at most BATCH frames."""
         arrivals: list[Timed] = []
         fd, read = self.fd, os.read
         try:
@@ -61,13 +87,15 @@ class TapPort:
         return arrivals
 
     def send(self, departures: Iterable[Timed]) -> None:
-        """Frames for the node. One it refuses (its interface is down, its memory full) is lost, and counted."""
         fd, write = self.fd, os.write
         for departure in departures:
             try:
                 write(fd, departure[1])
             except OSError:
                 self.refused += 1
+
+    def writable(self) -> None:
+        """Never asked for: a TAP takes a frame or refuses it."""
 
     def close(self) -> None:
         if self.attached:
@@ -76,5 +104,6 @@ class TapPort:
             self.fd = -1
 
     def _gone(self) -> None:
-        self._on_gone()
-        self.close()
+        if self.attached:
+            self._on_gone()
+            self.close()
