@@ -73,12 +73,19 @@ def parse(name: str, text: str) -> Part:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise InvalidInput(f"malformed YAML: {' '.join(filter(None, (error.context, error.problem)))}",
-                           where=f"{name}:{mark.line + 1}" if mark else name) from None
+        raise _malformed(name, text, error) from None
     except yaml.YAMLError as error:
         raise InvalidInput(f"malformed YAML: {str(error).splitlines()[0]}", where=_where(name, text, error)) from None
     return builder.result()
+
+
+def _malformed(name: str, text: str, error: yaml.MarkedYAMLError) -> InvalidInput:
+    """What never closes is noticed at the end of the file only, so where it began is said, too."""
+    last = text.rstrip("\n").count("\n") + 1
+    found, begun = (min(mark.line + 1, last) if mark else None for mark in (error.problem_mark, error.context_mark))
+    said = " ".join(part for part in (error.context, error.problem) if part)
+    since = f" (begun on line {begun})" if begun is not None and begun != found else ""
+    return InvalidInput(f"malformed YAML: {said}{since}", where=f"{name}:{found or begun}" if found or begun else name)
 
 
 def _where(name: str, text: str, error: Exception) -> str:
