@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from models.protocol.control import Operation, Progress, Reply, Request
 Result = TypeVar("Result", bound=BaseModel)
 ANSWER: TypeAdapter[Reply | Progress] = TypeAdapter(Reply | Progress)
 BACKLOG = 64
+SEND_S = 5.0
 LINE_LIMIT_BYTES = 64 << 20
 
 
@@ -90,8 +93,42 @@ class ControlClient:
         self.close()
 
 
-def answer(line: bytes, operations: Mapping[str, Operation], handler: Callable[[str, BaseModel], BaseModel]) -> bytes:
-    """Decode one request line, let the handler do it, encode its reply line. Never raises for what the caller sent."""
+class Deferred:
+    """What a handler returns when its reply comes later, from whatever makes the owner's loop go round: `resolve` it once, or `fail` it."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._request_id = 0
+        self._send: Callable[[bytes], None] | None = None
+        self._early: bytes | None = None
+
+    def resolve(self, result: BaseModel) -> None:
+        self._reply(Reply(id=self._request_id, result=result.model_dump(mode="json")))
+
+    def fail(self, error: SwapbedError) -> None:
+        self._reply(Reply(id=self._request_id, error=error.as_json()))
+
+    def bind(self, request_id: int, send: Callable[[bytes], None]) -> None:
+        """Where the reply goes; the server's part."""
+        if self._early is not None:
+            send(Reply.model_validate_json(self._early).model_copy(update={"id": request_id}).model_dump_json().encode() + b"\n")
+        self._request_id, self._send = request_id, send
+
+    def _reply(self, reply: Reply) -> None:
+        if self.done:
+            return
+        self.done = True
+        if self._send is None:
+            self._early = reply.model_dump_json().encode()
+        else:
+            self._send(reply.model_dump_json().encode() + b"\n")
+
+
+Handler = Callable[[str, BaseModel], BaseModel | Deferred]
+
+
+def answer(line: bytes, operations: Mapping[str, Operation], handler: Handler, send: Callable[[bytes], None]) -> None:
+    """Decode one request line, let the handler do it, send its reply line, now or later. Never raises for what the caller sent."""
     request_id = 0
     try:
         request = Request.model_validate_json(line)
@@ -99,12 +136,16 @@ def answer(line: bytes, operations: Mapping[str, Operation], handler: Callable[[
         if request.operation not in operations:
             raise InvalidInput(f"unknown operation '{request.operation}'", next=f"Known: {', '.join(sorted(operations))}")
         arguments = operations[request.operation].takes.model_validate(request.arguments)
-        reply = Reply(id=request_id, result=handler(request.operation, arguments).model_dump(mode="json"))
+        result = handler(request.operation, arguments)
+        if isinstance(result, Deferred):
+            result.bind(request_id, send)
+            return
+        reply = Reply(id=request_id, result=result.model_dump(mode="json"))
     except ValidationError as error:
         reply = Reply(id=request_id, error=InvalidInput(f"malformed request: {error.errors()[0]['msg']}").as_json())
     except SwapbedError as error:
         reply = Reply(id=request_id, error=error.as_json())
-    return reply.model_dump_json().encode() + b"\n"
+    send(reply.model_dump_json().encode() + b"\n")
 
 
 class ControlServer:
@@ -113,7 +154,7 @@ class ControlServer:
     A client that does not read its replies is dropped rather than waited for.
     """
 
-    def __init__(self, path: Path, operations: Mapping[str, Operation], handler: Callable[[str, BaseModel], BaseModel]):
+    def __init__(self, path: Path, operations: Mapping[str, Operation], handler: Handler):
         self.path, self.operations, self.handler = path, operations, handler
         self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
         self._socket = socket.socket(socket.AF_UNIX)
@@ -146,9 +187,7 @@ class ControlServer:
             while (end := pending.find(b"\n")) >= 0:
                 line = bytes(pending[:end])
                 del pending[:end + 1]
-                client.settimeout(5)
-                client.sendall(answer(line, self.operations, self.handler))
-                client.setblocking(False)
+                answer(line, self.operations, self.handler, partial(_send, client))
         except BlockingIOError:
             return
         except OSError:
@@ -158,8 +197,20 @@ class ControlServer:
             del self._clients[fd]
 
     def close(self) -> None:
+        """Whoever still waits for a deferred reply learns that the service went away."""
         for client, _ in self._clients.values():
             client.close()
         self._clients.clear()
         self._socket.close()
         self.path.unlink(missing_ok=True)
+
+
+def _send(client: socket.socket, line: bytes) -> None:
+    """To a client that may have gone meanwhile: then `ready` finds that out."""
+    try:
+        client.settimeout(SEND_S)
+        client.sendall(line)
+        client.setblocking(False)
+    except OSError:
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
