@@ -78,10 +78,14 @@ def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_i
 
 
 def _call(flow: str, ids: dict[str, str]) -> dict:
+    from prefect import tags
     from prefect.settings import get_current_settings
 
+    from tasks.work import labels
+
     get_current_settings().flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
-    return load(flow)(**ids) or {}
+    with tags("swapbed", *labels(ids)):
+        return load(flow)(**ids) or {}
 
 
 class Told:

@@ -27,7 +27,7 @@ from models.tables.columns import now
 from nodeops.layout import InstanceLayout
 from swapbed.flow_process import FlowProcess
 from swapbed.messages import NOTHING, consequence
-from tasks.conductor import ask
+from tasks.daemons import ask_conductor
 from tasks.sessions import HostReference, session_with
 
 LIVING_PERIOD_S = 0.5  # how soon a new instance is noticed
@@ -194,6 +194,6 @@ def _refuse(message: OutboxMessage) -> None:
         return
     outcome = Outcome(code=1, error=message.reason or f"'{message.kind}' cannot be done")
     try:
-        ask(message.instance_id, "complete", Complete(token=token, outcome=outcome), Nothing)
+        ask_conductor(message.instance_id, "complete", Complete(token=token, outcome=outcome), Nothing)
     except SwapbedError as error:
         print(f"outbox of {message.instance_id}: {error}", flush=True)

@@ -8,11 +8,11 @@ from models.database import reading
 from models.errors import NotFound
 from models.instances import instance_by_id, placements
 from models.leases import Lease
-from models.protocol.control import Nothing, Progress
+from models.protocol.control import Nothing
 from models.protocol.host import DAEMONS, ChangeInstance, Create, InstanceStatus
 from models.tables import Project
 from models.templates import load_spec
-from tasks.progress import report
+from tasks.progress import Watch
 from tasks.sessions import HostReference, session_with
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
@@ -20,8 +20,11 @@ from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 @task(task_run_name="create on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
 def create_on_host(instance_id: str, host: HostReference, lease: str) -> InstanceStatus:
     """Make the instance's share there; every node's init answers when this returns."""
+    watch = Watch(f"create on {host.name}")
     with session_with(host) as session:
-        return session.do("create", _wanted(instance_id, host, Lease.parse(lease)), InstanceStatus, _pass_on)
+        made = session.do("create", _wanted(instance_id, host, Lease.parse(lease)), InstanceStatus, watch)
+    watch.done()
+    return made
 
 
 @task(task_run_name="destroy on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
@@ -29,7 +32,8 @@ def destroy_on_host(instance_id: str, host: HostReference, lease: str) -> None:
     """Leave nothing of the instance there. Nothing being there is fine."""
     with session_with(host) as session:
         try:
-            session.do("destroy", ChangeInstance(instance=instance_id, fence=Lease.parse(lease).fence), Nothing, _pass_on)
+            session.do("destroy", ChangeInstance(instance=instance_id, fence=Lease.parse(lease).fence), Nothing,
+                       Watch(f"destroy on {host.name}"))
         except NotFound:
             return
 
@@ -42,7 +46,3 @@ def _wanted(instance_id: str, host: HostReference, lease: Lease) -> Create:
         return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes,
                       spec=load_spec(session, instance.spec_id), datastore=instance.datastore_directory,
                       daemons=DAEMONS if host.id == instance.home_id else ("wires",))
-
-
-def _pass_on(progress: Progress) -> None:
-    report(progress.text, progress.done, progress.total)

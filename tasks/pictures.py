@@ -9,11 +9,15 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from languages.units import format_duration, format_loss, format_rate
 from models.database import reading
 from models.instances import instance_by_id, placements
+from models.protocol.wires import Show, Shown, ShownPipe
 from models.shaping import path
 from models.spec import Lan, Shaping, Spec
 from models.tables import Host
 from models.templates import load_spec
+from tasks.daemons import ask_wires
+from tasks.places import hosts_of
 
+PAGE = 64
 ROWS_LIMIT = 200  # an artifact is one row of Prefect's database, sent whole with every page that shows it
 
 
@@ -27,6 +31,31 @@ def publish_topology(instance_id: str) -> None:
     create_markdown_artifact(topology(instance.name, spec, hosts), key=f"topology-{key}", description=f"Topology of {instance.name}")
     create_table_artifact([row for lan in spec.lans[:ROWS_LIMIT] for row in requested(lan)], key=f"links-{key}",
                           description=f"What was asked of the links of {instance.name}")
+
+
+def publish_links(instance_id: str) -> None:
+    """The artifact of the links, renewed with what their pipes really did. Raises what asking the wires raises."""
+    with reading() as session:
+        name = instance_by_id(session, instance_id).name
+    rows: list[dict[str, str]] = []
+    for host in hosts_of(instance_id):
+        skip, total = 0, 1
+        while skip < total and len(rows) < ROWS_LIMIT:
+            shown = ask_wires(host, instance_id, "show", Show(skip=skip, limit=PAGE), Shown)
+            rows += [achieved(pipe) for pipe in shown.pipes]
+            skip, total = skip + PAGE, shown.total
+    create_table_artifact(rows, key=f"links-{name.lower()}", description=f"What was asked of the links of {name}, and what they did")
+
+
+def achieved(pipe: ShownPipe) -> dict[str, str]:
+    """One row: a pipe as the spec asks and as it was; late: actual minus planned departures, which is the error of the delay."""
+    tally = pipe.tally
+    dropped = tally.dropped_queue + tally.dropped_red + tally.dropped_loss + tally.dropped_down
+    late = [f"{value / 1000:.0f}" for value in (pipe.late_p50_ns, pipe.late_p99_ns) if value is not None]
+    return {"link": pipe.lan, "node": f"{pipe.node} {pipe.direction}", **_values(pipe.requested),
+            "achieved bandwidth": format_rate(pipe.achieved_bps) if pipe.achieved_bps else "never full",
+            "late µs (p50, p99)": ", ".join(late), "frames in": str(tally.in_frames), "frames out": str(tally.out_frames),
+            "dropped": str(dropped)}
 
 
 def topology(name: str, spec: Spec, hosts: dict[str, str]) -> str:

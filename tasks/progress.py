@@ -1,14 +1,17 @@
-"""How far a flow is, told to whoever launched it. A process runs one flow for somebody who watches, hence one listener."""
+"""How far a flow is: told to whoever launched it, and shown in Prefect once it takes longer than a moment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
+from uuid import UUID
 
 from models.protocol.control import Progress
 
 Listener = Callable[[Progress], None]
-_listeners: list[Listener] = []
+_listeners: list[Listener] = []  # of this process, which runs one flow for somebody who watches
+MOMENT_S = 1.0
 
 
 def report(text: str, done: int = 0, total: int = 0) -> None:
@@ -24,3 +27,32 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+class Watch:
+    """A listener for one step's progress, to be called within its task: passes it on, and keeps a progress bar in Prefect."""
+
+    def __init__(self, what: str):
+        self.what = what
+        self.bar: UUID | None = None
+        self.due_s = monotonic() + MOMENT_S
+
+    def __call__(self, progress: Progress) -> None:
+        report(progress.text, progress.done, progress.total)
+        if progress.total and monotonic() >= self.due_s:
+            self.due_s = monotonic() + MOMENT_S
+            self._show(100 * progress.done / progress.total, progress.text)
+
+    def done(self) -> None:
+        if self.bar is not None:
+            self._show(100, "done")
+
+    def _show(self, percent: float, text: str) -> None:
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact  # the controller, too, imports this module
+
+        if self.bar is None:
+            created = create_progress_artifact(percent, description=f"{self.what}: {text}")
+            assert isinstance(created, UUID)
+            self.bar = created
+        else:
+            update_progress_artifact(self.bar, percent, description=f"{self.what}: {text}")

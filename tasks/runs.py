@@ -18,13 +18,13 @@ from models.states import RUN, RunOutcome, RunState
 from models.tables import ActivityEvent, Run
 from models.tables.columns import now
 from models.transition import transition
-from tasks.conductor import ask, revive
+from tasks.daemons import ask_conductor, revive_conductor
 from tasks.progress import report
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
 ON_STOP_PATIENCE_S = 60.0  # of virtual time, for the template's on_stop
 STOP_ANSWER_S = 120.0
-PAGE = 2000
+EVENTS_AT_ONCE = 2000
 
 
 @task(task_run_name="begin run", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
@@ -35,10 +35,10 @@ def begin_run(run_id: str, lease: str) -> None:
         run = run_by_id(session, run_id)
         transition(session, Run, run_id, RunState.STARTING, lease=held)
     report(f"beginning run {run.number}")
-    info = ask(run.instance_id, "run", Nothing(), Runs).current
+    info = ask_conductor(run.instance_id, "run", Nothing(), Runs).current
     if info is None or info.number != run.number:
         wanted = StartRun.model_validate({"number": run.number, "parameters": run.parameters, "environment_of_run": run.environment_of_run})
-        info = ask(run.instance_id, "start_run", wanted, RunInfo)
+        info = ask_conductor(run.instance_id, "start_run", wanted, RunInfo)
     with writing() as session:
         transition(session, Run, run_id, RunState.RUNNING, lease=held, begin_ns=info.zero_ns or info.began_ns, began_at=info.began_at)
 
@@ -61,7 +61,7 @@ def end_run(run_id: str, lease: str, reason: str = "asked to") -> None:
         if known is None:
             raise NotFound("the conductor knows nothing of this run", where=run_id)
         report(f"stopping run {run.number}")
-        info = ask(run.instance_id, "stop_run", StopRun(reason=reason, patience_s=ON_STOP_PATIENCE_S, number=run.number), RunInfo,
+        info = ask_conductor(run.instance_id, "stop_run", StopRun(reason=reason, patience_s=ON_STOP_PATIENCE_S, number=run.number), RunInfo,
                    timeout_s=STOP_ANSWER_S)
         collect_events(run, held)
     except (NotFound, HostProblem) as error:
@@ -119,7 +119,7 @@ def collect_events(run: Run, lease: Lease) -> int:
     count = 0
     with reading() as session:
         since = _collected(session, run.instance_id)
-    while lines := ask(run.instance_id, "events", Since(since=since, limit=PAGE), ActivityLines).lines:
+    while lines := ask_conductor(run.instance_id, "events", Since(since=since, limit=EVENTS_AT_ONCE), ActivityLines).lines:
         since = lines[-1].number + 1
         mine = [line for line in lines if line.run == run.number]
         with writing() as session:
@@ -144,10 +144,10 @@ def _row(run_id: str, line: ActivityLine) -> ActivityEvent:
 def _known(run: Run, lease: Lease) -> RunInfo | None:
     """The run as its conductor, revived if it was dead, has it; None: it has another or none."""
     try:
-        current = ask(run.instance_id, "run", Nothing(), Runs).current
+        current = ask_conductor(run.instance_id, "run", Nothing(), Runs).current
     except NotFound:
-        revive(run.instance_id, lease)
-        current = ask(run.instance_id, "run", Nothing(), Runs).current
+        revive_conductor(run.instance_id, lease)
+        current = ask_conductor(run.instance_id, "run", Nothing(), Runs).current
     return current if current is not None and current.number == run.number else None
 
 
