@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Entry point. The exit codes are those of `models.errors`, 2 for a malformed command line, 130 when interrupted."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # saves pydantic a search through everything that is installed
     from swapbed.cli import options
     from swapbed.cli.tree import app
     from swapbed.present.failure import show

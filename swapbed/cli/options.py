@@ -24,3 +24,13 @@ SourceArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the templa
 ParameterOption = Annotated[list[str] | None, typer.Option("-S", "--set", metavar="NAME=VALUE",
                                                            help="a parameter's value; may be repeated")]
 InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="an instance's name")]
+
+
+def seconds(text: str, option: str) -> float:
+    from languages.units import parse_duration
+    from models.errors import InvalidInput
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidInput(str(error), where=option) from None

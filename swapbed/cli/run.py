@@ -1,0 +1,86 @@
+"""`run`: units of work in an instance."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption
+from swapbed.present.output import Format
+
+ENVIRONMENT_HELP = "files in nodes as the last run left them, or as after instantiation; default: as the template says"
+UNTIL_HELP = "over: stopped; quiet: nothing more will happen by itself; idle: nor does any program run"
+group = typer.Typer(no_args_is_help=True, help="Runs: units of work in an instance, one after the other.")
+
+
+class Until(StrEnum):
+    QUIET = "quiet"
+    IDLE = "idle"
+    OVER = "over"
+
+
+class Environment(StrEnum):
+    INHERIT = "inherit"
+    FRESH = "fresh"
+
+
+@group.command()
+def start(instance: InstanceArgument, parameters: ParameterOption = None,
+          environment: Annotated[Environment | None, typer.Option(help=ENVIRONMENT_HELP)] = None,
+          output: FormatOption = Format.TABLE) -> None:
+    """Begin the next run. Parameters that are not named are as in the last run."""
+    from swapbed import runs
+    from swapbed.present import run_rows
+    from swapbed.present.progress import progress
+    from swapbed.source import assignments
+
+    with progress() as report:
+        run = runs.start(instance, assignments(parameters), environment=environment.value if environment else None, report=report)
+    run_rows.show([run], output, one=True)
+
+
+@group.command()
+def stop(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
+    """End the run that is going on; what ran in it is stopped."""
+    from swapbed import runs
+    from swapbed.present import run_rows
+    from swapbed.present.progress import progress
+
+    with progress() as report:
+        run = runs.stop(instance, report=report)
+    run_rows.show([run], output, one=True)
+
+
+@group.command()
+def wait(instance: InstanceArgument,
+         until: Annotated[Until, typer.Option(help=UNTIL_HELP)] = Until.OVER,
+         timeout: Annotated[str | None, typer.Option(metavar="TIME", help="give up after so long (exit code 10)")] = None,
+         output: FormatOption = Format.TABLE) -> None:
+    """Wait for the end of the run that is going on. Exit code 11 if it failed."""
+    from models.errors import ExperimentFailed
+    from swapbed import runs
+    from swapbed.access import Access
+    from swapbed.cli.options import seconds
+    from swapbed.present import run_rows
+    from swapbed.present.progress import progress
+
+    with Access.to(instance) as access, progress() as report:
+        run = runs.wait(access, until.value, timeout_s=None if timeout is None else seconds(timeout, "--timeout"), report=report)
+    if run.outcome in ("failed", "lost"):
+        raise ExperimentFailed(f"run {run.number} {run.outcome}: {run.reason}", where=instance)
+    run_rows.show([run], output, one=True)
+
+
+@group.command("ls")
+def list_(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
+    """List the runs of an instance."""
+    from swapbed import runs
+    from swapbed.present import run_rows
+
+    run_rows.show(runs.of_instance(instance), output)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="run")

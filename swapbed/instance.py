@@ -1,0 +1,184 @@
+"""Instances, nodes and links as Python objects. Their methods are the verbs of the command line, done by the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from models.protocol.conductor import ActivityLine
+from models.protocol.wires import ShownPipe
+from models.spec import Node as NodeSpec
+from models.spec import Spec
+from models.tables import Run
+from swapbed import events, files, lifecycle, links, programs, runs
+from swapbed.access import Access
+from swapbed.picture import Picture
+from swapbed.present import html, instances, pipes
+from swapbed.present.progress import Report, quiet
+
+
+def deploy(source: Path | str, *, name: str | None = None, start_run: bool = True, report: Report = quiet, **parameters: Any) -> Instance:
+    """Make an instance of a template and start its first run. In a `with` it is destroyed at the end of the block.
+
+    parameters: the template's, by name: `deploy("dumbbell.yml", DELAY="20ms")`.
+    """
+    known, evaluation = lifecycle.deploy(source, name=name, parameters=parameters, start_run=start_run, report=report)
+    return Instance(known.row.name, warnings=tuple(map(str, evaluation.warnings)))
+
+
+def attach(name: str) -> Instance:
+    """A living instance, by name or id."""
+    return Instance(lifecycle.find(name).row.name)
+
+
+class Instance:
+    """A living instance. `net["h1"]` is a node, `net.link("l0")` a link or LAN. warnings: what its source said that has no effect here."""
+
+    def __init__(self, name: str, *, warnings: tuple[str, ...] = ()):
+        self.name, self.warnings = name, warnings
+        self._access = Access.to(name)
+
+    @property
+    def spec(self) -> Spec:
+        return self._access.spec
+
+    @property
+    def id(self) -> str:
+        return self._access.instance_id
+
+    @property
+    def state(self) -> str:
+        return lifecycle.find(self.id).row.state
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [Node(self, node.name) for node in self.spec.nodes]
+
+    @property
+    def links(self) -> list[Link]:
+        """LANs included."""
+        return [Link(self, lan.name) for lan in self.spec.lans]
+
+    def __getitem__(self, node: str) -> Node:
+        return Node(self, self._access.node(node))
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def link(self, name: str) -> Link:
+        return Link(self, self._access.lan(name).name)
+
+    def event(self, target: str, verb: str, *, wait: bool = True, in_s: float = 0, timeout_s: float | None = None, **arguments: Any) -> int:
+        """Tell something to a node, link, agent, group, sequence or timeline: `net.event("client", "run", timeout="5s")`. Its token."""
+        told = events.event(self._access, target, verb, arguments)
+        return events.send(self._access, told, wait=wait, in_s=in_s, timeout_s=timeout_s).token
+
+    def events(self, *, since: int = 0) -> list[ActivityLine]:
+        """What happened so far."""
+        return list(events.happened(self._access, since=since))
+
+    def start(self, *, environment: Literal["inherit", "fresh"] | None = None, **parameters: Any) -> Run:
+        """The next run, with these parameter values; the others are as in the last."""
+        return runs.start(self.id, parameters, environment=environment)
+
+    def stop(self) -> Run:
+        """The run that is going on ends; returns what became of it."""
+        return runs.stop(self.id)
+
+    def wait(self, until: Literal["quiet", "idle", "over"] = "over", timeout_s: float | None = None) -> Run:
+        """Until the run is over (or nothing more will happen by itself: quiet; or nothing runs either: idle). Raises TimedOut."""
+        return runs.wait(self._access, until, timeout_s=timeout_s)
+
+    @property
+    def runs(self) -> list[Run]:
+        return runs.all_of(self.id)
+
+    def destroy(self) -> None:
+        """Free everything it has on its hosts."""
+        self._access.close()
+        lifecycle.destroy(self.id)
+
+    def __enter__(self) -> Instance:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.destroy()
+
+    def __repr__(self) -> str:
+        return f"<instance {self.name}>"
+
+    def _repr_html_(self) -> str:
+        known = lifecycle.find(self.id)
+        return (html.heading(self.name, remark=instances.sentence(instances.of(known), known.spec)) + Picture(self.spec)._repr_html_()
+                + html.table(pipes.COLUMNS, pipes.rows(links.show(self._access))))
+
+
+class Node:
+    """One node of a living instance."""
+
+    def __init__(self, instance: Instance, name: str):
+        self.instance, self.name = instance, name
+
+    @property
+    def spec(self) -> NodeSpec:
+        return self.instance.spec.node(self.name)
+
+    @property
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """By interface, with prefix length."""
+        return {member.interface: member.addresses for _, member in self.instance.spec.memberships(self.name)}
+
+    def run(self, command: str | Sequence[str], *, check: bool = False, stdin: str | bytes = b"", timeout_s: float | None = None,
+            directory: str | None = None, user: str | None = None, environment: Mapping[str, str] | None = None) -> programs.Completed:
+        """Run a program and wait for it; see `swapbed.programs.run`."""
+        return programs.run(self.instance._access, self.name, command, check=check, stdin=stdin, timeout_s=timeout_s, directory=directory,
+                            user=user, environment=environment)
+
+    def read(self, path: str) -> bytes:
+        """The content of a file in the node."""
+        return files.read(self.instance._access, self.name, path)
+
+    def put(self, source: Path | str, target: str) -> None:
+        """A file or tree of this machine into the node."""
+        files.put(self.instance._access, self.name, Path(source), target)
+
+    def get(self, source: str, target: Path | str) -> None:
+        """A file or tree of the node to this machine."""
+        files.get(self.instance._access, self.name, source, Path(target))
+
+    def __repr__(self) -> str:
+        return f"<node {self.name} of {self.instance.name}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(m.interface, lan.name, ", ".join(m.addresses), m.mac) for lan, m in self.instance.spec.memberships(self.name)]
+        return html.heading(self.name, remark=f"{self.spec.kind}, {self.spec.image}, of {self.instance.name}") + html.table(
+            ("interface", "link or LAN", "addresses", "MAC"), rows)
+
+
+class Link:
+    """One link or LAN of a living instance."""
+
+    def __init__(self, instance: Instance, name: str):
+        self.instance, self.name = instance, name
+
+    def set(self, **values: Any) -> None:
+        """Only what is given changes: `set(delay="50ms", loss="1%")`; of one member's pipes with member, direction."""
+        links.change(self.instance._access, self.name, values)
+
+    def up(self, member: str | None = None) -> None:
+        links.up(self.instance._access, self.name, member)
+
+    def down(self, member: str | None = None) -> None:
+        links.down(self.instance._access, self.name, member)
+
+    def show(self) -> list[ShownPipe]:
+        """Every pipe: as the spec asks, as it is shaped now, and what it did."""
+        return links.show(self.instance._access, self.name)
+
+    def __repr__(self) -> str:
+        return f"<link {self.name} of {self.instance.name}>"
+
+    def _repr_html_(self) -> str:
+        return html.heading(self.name) + html.table(pipes.COLUMNS, pipes.rows(self.show()))

@@ -1,0 +1,14 @@
+"""What a program that is run by hand finds in its environment: what an agent of the same node would, but for what is an agent's own."""
+
+from __future__ import annotations
+
+from nodeops.layout import INSIDE
+from swapbed.access import Access
+
+
+def surroundings(access: Access, node: str) -> dict[str, str]:
+    """Parameter values are those that the instance was made with."""
+    spec = access.spec
+    return {**{parameter.name: parameter.value for parameter in spec.parameters}, **spec.environment,
+            **spec.node(access.node(node)).environment,
+            "NODE": node, "DATASTORE": str(INSIDE / "datastore"), "ARCHIVE": str(INSIDE / "archive")}
