@@ -25,7 +25,9 @@ OPAQUE, REDIRECT = "trusted.overlay.opaque", "trusted.overlay.redirect"
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0), "net/tun": (10, 200)}
 LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}
 DIRECTORIES = {"dev/net": 0o755, "dev/pts": 0o755, "dev/shm": 0o1777, "proc": 0o555, "sys": 0o555, "run/lock": 0o1777, "tmp": 0o1777,
-               "var/tmp": 0o1777, "swapbed/run": 0o755, "swapbed/logs": 0o755, "swapbed/archive": 0o1777, "swapbed/datastore": 0o755}
+               "var/tmp": 0o1777, "swapbed/run": 0o755, "swapbed/bin": 0o755, "swapbed/logs": 0o755, "swapbed/archive": 0o1777,
+               "swapbed/datastore": 0o755}
+CALLINGS = ("swapbed-event", "template_record", "record-events")  # of init's binary, by its name: see nodeops/init/main.c
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def _fill(layer: Path, base: Path, masks: list[Mask]) -> None:
         (layer / "dev" / name).symlink_to(target)
     shutil.copyfile(BINARY, layer / INSIDE.name / "init")
     (layer / INSIDE.name / "init").chmod(0o755)
+    for name in CALLINGS:
+        (layer / INSIDE.name / "bin" / name).symlink_to("../init")
     _replace_passwords(layer, base, masks)
 
 

@@ -9,6 +9,7 @@ has `event=`, and is one of the models below.
     hello                                   → Hello
     attach                                  → Hello; the asker is the driver (conductor) from now on, alone; what it missed follows
     spawn invocation= command=|argv=… env=… directory= user= stdin=pipe stdout=pipe|PATH stderr=pipe|PATH pty=1 rows= columns=
+          scratch= (a directory that is made, for everybody)
     signal invocation= signal=NUMBER        → processes=; to the program and all its descendants; 9 is repeated until none is left
     input invocation= eof= data=            at most INPUT_WINDOW_BYTES that were not yet Consumed
     resize invocation= rows= columns=
@@ -18,6 +19,7 @@ has `event=`, and is one of the models below.
     stat|list|read|write|mkdir|symlink|rename|unlink|attributes path= …     see nodeops/init/files.c
     quiesce                                 all connections from outside end, so that the node can be dumped
     reboot                                  all processes die, init starts anew; there is no answer
+    halt                                    all processes die, init with them; there is no answer
     petition what= …                        from inside the node, too; answered when the driver answers
 
 Commands of the driver may carry `sequence`, increasing numbers that init remembers: one it has seen is answered again, not done

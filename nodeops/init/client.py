@@ -62,12 +62,13 @@ def shell_code(exit: Exit) -> int:
 class InitClient:
     """One connection. Not for several threads. timeout_s: for the answer to each request.
 
+    stream: an open connection to use instead of one to path, which is then only its name in errors.
     Raises NotFound when the connection breaks, TimedOut, and what `Answer.error` makes of init's refusals.
     """
 
-    def __init__(self, path: Path, *, timeout_s: float = 10):
+    def __init__(self, path: Path, *, timeout_s: float = 10, stream: socket.socket | None = None):
         self.path, self.timeout_s = path, timeout_s
-        self._socket = connect(path, timeout_s)
+        self._socket = stream or connect(path, timeout_s)
         self._conversation = Conversation()
         self._events: deque[Event] = deque()
         self._answers: dict[int, Answer | None] = {}

@@ -137,6 +137,9 @@ static void quiesce(struct connection *connection, const struct message *asked) 
     driver = NULL;
 }
 
+/* The kernel kills whatever is left in a pid namespace whose first process ends (pid_namespaces(7)). */
+static _Noreturn void end_node(void) { _exit(0); }
+
 /* All processes die and init starts anew in its place: namespaces, addresses and files stay, as on a machine that was reset. */
 static _Noreturn void reboot_node(void) {
     unlink(SOCKET_PATH); /* whoever comes now finds nobody, rather than a connection that breaks */
@@ -168,6 +171,7 @@ static void obey(struct connection *connection, const struct message *asked) {
     if (!strcmp(operation, "answer")) return petition_answer(connection, asked);
     if (!strcmp(operation, "quiesce")) return quiesce(connection, asked);
     if (!strcmp(operation, "reboot")) reboot_node();
+    if (!strcmp(operation, "halt")) end_node();
     if (!strcmp(operation, "spawn")) return invocation_spawn(connection, asked);
     if (!strcmp(operation, "signal")) return invocation_signal(connection, asked);
     if (!strcmp(operation, "input")) return invocation_input(connection, asked);
@@ -293,9 +297,7 @@ static void raise_file_limit(void) {
 static void take_signals(int fd) {
     struct signalfd_siginfo signals;
     while (read(fd, &signals, sizeof signals) == (ssize_t)sizeof signals) {
-        if (signals.ssi_signo != SIGTERM) continue;
-        kill(-1, SIGKILL);
-        _exit(0);
+        if (signals.ssi_signo == SIGTERM) end_node();
     }
 }
 

@@ -277,7 +277,7 @@ static const char *launch(struct invocation *one, const struct message *asked) {
     static char *argv[ARGUMENTS_LIMIT + 1], *environment[ARGUMENTS_LIMIT + 1];
     static char shell[] = "/bin/sh", option[] = "-c";
     struct program program = {.argv = argv, .environment = environment, .directory = wire_item(asked, "directory"),
-                              .user = wire_item(asked, "user"), .stdio = {-1, -1, -1}, .terminal = -1};
+                              .user = wire_item(asked, "user"), .scratch = wire_item(asked, "scratch"), .stdio = {-1, -1, -1}, .terminal = -1};
     const char *command = wire_item(asked, "command"), *stdio[] = {wire_item(asked, "stdin"), wire_item(asked, "stdout"), wire_item(asked, "stderr")};
     gather(asked, "env", environment);
     if (command) memcpy(argv, (char *[]){shell, option, (char *)command, NULL}, 4 * sizeof *argv);

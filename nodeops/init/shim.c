@@ -128,7 +128,7 @@ static void take_stdio(const struct program *program, const struct account *acco
 
 static char **complete_environment(char **given, const struct account *account) {
     static char home[PATH_MAX + 8], user[80], logname[80];
-    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/swapbed/bin";
     snprintf(home, sizeof home, "HOME=%s", account->home);
     snprintf(user, sizeof user, "USER=%s", account->name);
     snprintf(logname, sizeof logname, "LOGNAME=%s", account->name);
@@ -152,6 +152,8 @@ static _Noreturn void become(const struct program *program, int reports) {
     errno = ENOENT;
     if (find_account(program->user ? program->user : "root", &account)) fail(reports, "user");
     take_stdio(program, &account, reports);
+    if (program->scratch && make_directories(program->scratch, 0, 0)) fail(reports, program->scratch);
+    if (program->scratch) chmod(program->scratch, 01777);
     if (chdir(program->directory ? program->directory : "/")) fail(reports, program->directory);
     struct rlimit files;
     if (!getrlimit(RLIMIT_NOFILE, &files)) {

@@ -27,6 +27,7 @@ struct program {
     char **environment;
     const char *directory;      /* NULL: / */
     const char *user;           /* name or number; NULL: root */
+    const char *scratch;        /* NULL, or a directory that is made if missing, for everybody to write to */
     const char *out, *err;      /* files to append to, made with their directories; NULL: stdio[1], stdio[2] */
     int stdio[3];               /* -1: /dev/null */
     int terminal;               /* slave of a pty that becomes the controlling terminal and all of stdio, or -1 */

@@ -118,7 +118,8 @@ int traffic_sink(int argc, char **argv) {
     unsigned size;
     int datagrams = argc > 1 && !strcmp(argv[0], "udp"), on = 1, room = 4 << 20;
     if (argc < 2 || argc > 3 || traffic_address(argc > 2 ? argv[2] : "::", argv[1], &own, &size)) return 2;
-    int fd = socket(own.ss_family, (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    int kind = (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, fd = socket(own.ss_family, kind, 0);
+    if (fd < 0 && argc < 3 && errno == EAFNOSUPPORT && !traffic_address("0.0.0.0", argv[1], &own, &size)) fd = socket(AF_INET, kind, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
     if (fd < 0 || bind(fd, (struct sockaddr *)&own, size) || (!datagrams && listen(fd, PEERS))) {

@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,15 +72,25 @@ static double exponential(uint64_t *state, double mean) {
     return -mean * log1p(-(double)(z >> 11) * 0x1p-53);
 }
 
+static void set_type_of_service(const struct source *source) {
+    bool six = source->to.ss_family == AF_INET6;
+    if (source->tos < 0 || source->socket < 0) return;
+    setsockopt(source->socket, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_TCLASS : IP_TOS, &source->tos, sizeof source->tos);
+}
+
 static void set_pace(struct source *source, const char *line) {
     long size;
     double interval;
-    if (sscanf(line, "%ld %lf", &size, &interval) != 2 || size < 1 || size > PACKET_LIMIT || interval < 0 || interval > 1e9) {
-        fprintf(stderr, "not SIZE INTERVAL: %s\n", line);
+    int tos = -1, read = sscanf(line, "%ld %lf %d", &size, &interval, &tos);
+    if (read < 2 || size < 1 || size > PACKET_LIMIT || !(interval >= 0 && interval <= 1e9) || tos > 255) {
+        fprintf(stderr, "not SIZE INTERVAL [TYPE-OF-SERVICE]: %s\n", line);
         return;
     }
     source->size = size;
     source->interval_ns = (int64_t)llround(interval * 1e9);
+    if (tos < 0) return;
+    source->tos = tos;
+    set_type_of_service(source);
 }
 
 static void take_control(struct source *source) {
@@ -115,8 +126,7 @@ static int wait_for(struct source *source, int64_t until_ns, int writable) {
 static int open_socket(struct source *source) {
     while (!traffic_ended) {
         source->socket = socket(source->to.ss_family, (source->datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
-        int level = source->to.ss_family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
-        if (source->tos >= 0) setsockopt(source->socket, level, level == IPPROTO_IP ? IP_TOS : IPV6_TCLASS, &source->tos, sizeof source->tos);
+        set_type_of_service(source);
         if (source->from_size && bind(source->socket, (struct sockaddr *)&source->from, source->from_size)) return -1;
         if (!connect(source->socket, (struct sockaddr *)&source->to, source->to_size)) {
             int now = 1;
@@ -192,7 +202,7 @@ static int read_options(struct source *source, int argc, char **argv) {
 }
 
 int traffic_source(int argc, char **argv) {
-    struct source source = {.tos = -1, .control_open = 1, .random = 1};
+    struct source source = {.socket = -1, .tos = -1, .control_open = 1, .random = 1};
     source.datagrams = argc > 2 && !strcmp(argv[0], "udp");
     if (argc < 3 || traffic_address(argv[1], argv[2], &source.to, &source.to_size) || read_options(&source, argc - 3, argv + 3)) return 2;
     getrandom(&source.flow, sizeof source.flow, 0);

@@ -4,7 +4,7 @@
 /* traffic source udp|tcp ADDRESS PORT [size=BYTES] [interval=SECONDS] [application=cbr|ftp|telnet] [tos=N] [from=ADDRESS] [seed=N]
  * traffic sink udp|tcp PORT [ADDRESS]
  *
- * A source reads lines `SIZE INTERVAL` from standard input: from the next packet on, that is how it sends. An interval of 0 pauses it.
+ * A source reads lines `SIZE INTERVAL [TYPE-OF-SERVICE]` from standard input: from the next packet on, that is how it sends. An interval of 0 pauses it.
  * Both end on SIGTERM with exit code 0 and say what they saw as lines `RESULT name value` on standard output.
  */
 int traffic_main(int argc, char **argv);
