@@ -1,10 +1,90 @@
-"""`python -m nodeops`: the host agent on standard input and output; with a subcommand, something of one node for people's streams."""
+"""`python -m nodeops`: the host agent, on standard input and output. With a subcommand, one thing of one node on a person's own streams.
+
+    exec INSTANCE NODE [-t] [-u USER] [-d DIRECTORY] [-e NAME=VALUE] -- COMMAND…     exit code: the program's
+    connect INSTANCE NODE                      a byte stream to the node's init
+    capture INSTANCE NODE INTERFACE [-f FILTER] [-c FRAMES] [-s SNAP_BYTES]      pcapng on standard output
+    capture-lan INSTANCE LAN [-m MEMBER] [-f FILTER] [-c FRAMES] [-s SNAP_BYTES]
+
+INSTANCE is an id, or the instance's directory.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
+from models.errors import SwapbedError
 from nodeops.agent import serve
+from nodeops.bridge import carry
+from nodeops.capture import capture, capture_lan
+from nodeops.init.client import InitClient
+from nodeops.instance import layout_of
+from nodeops.layout import InstanceLayout, NodeLayout
+from nodeops.reach import init_socket
+from nodeops.terminal import attach
 
-if len(sys.argv) == 1:
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m nodeops")
+    subcommands = parser.add_subparsers(dest="subcommand", required=True)
+    execute, connect, watch, watch_lan = (subcommands.add_parser(name) for name in ("exec", "connect", "capture", "capture-lan"))
+    for each in (execute, connect, watch, watch_lan):
+        each.add_argument("instance")
+        each.add_argument("lan" if each is watch_lan else "node")
+    execute.add_argument("-t", "--terminal", action="store_true")
+    execute.add_argument("-u", "--user")
+    execute.add_argument("-d", "--directory")
+    execute.add_argument("-e", "--environment", action="append", default=[], metavar="NAME=VALUE")
+    execute.add_argument("command", nargs="+")
+    watch.add_argument("interface")
+    watch_lan.add_argument("-m", "--member")
+    for each in (watch, watch_lan):
+        each.add_argument("-f", "--filter", default="")
+        each.add_argument("-c", "--count", type=int, default=0)
+        each.add_argument("-s", "--snap-bytes", type=int, default=0)
+    return parser.parse_args(words)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    named = arguments.instance
+    layout = InstanceLayout(Path(named)) if "/" in named else layout_of(named)
+    if arguments.subcommand == "capture-lan":
+        return capture_lan(layout, arguments.lan, sys.stdout.buffer, member=arguments.member, expression=arguments.filter,
+                           count=arguments.count, snap_bytes=arguments.snap_bytes)
+    node = layout.node(arguments.node)
+    if arguments.subcommand == "connect":
+        carry(node)
+        return 0
+    if arguments.subcommand == "capture":
+        return capture(node, arguments.interface, sys.stdout.buffer, expression=arguments.filter, count=arguments.count,
+                       snap_bytes=arguments.snap_bytes)
+    return _execute(node, arguments)
+
+
+def _execute(node: NodeLayout, arguments: argparse.Namespace) -> int:
+    @contextmanager
+    def connect() -> Iterator[InitClient]:
+        with init_socket(node) as path, InitClient(path) as client:
+            yield client
+
+    environment = dict(text.partition("=")[::2] for text in arguments.environment)
+    return attach(connect, arguments.command, terminal=arguments.terminal, environment=environment, directory=arguments.directory,
+                  user=arguments.user)
+
+
+def main(words: Sequence[str]) -> int:
+    if not words:
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+        return 0
+    try:
+        return _run(_arguments(words))
+    except SwapbedError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -14,7 +15,11 @@ from pydantic import BaseModel
 from models.errors import HostLost, SwapbedError
 from models.protocol.control import Nothing, Progress, Request
 from models.protocol.host import OPERATIONS
+from nodeops.bridge import bridged
 from nodeops.control import ANSWER, LINE_LIMIT_BYTES
+from nodeops.init.client import InitClient
+from nodeops.instance import layout_of
+from nodeops.reach import init_socket
 
 Result = TypeVar("Result", bound=BaseModel)
 STOP_S = 10
@@ -97,6 +102,16 @@ class HostSession:
         return subprocess.Popen(self.transport.command(arguments, terminal=terminal), env=os.environ | self.transport.environment,
                                 stdin=stdin, stdout=stdout, stderr=stderr)
 
+    @contextmanager
+    def node(self, instance: str, node: str) -> Iterator[InitClient]:
+        """A connection to the init of one node on that host, wherever that is: programs, terminals (`nodeops.terminal`), files."""
+        if isinstance(self.transport, Here) and not self.transport.environment:
+            with init_socket(layout_of(instance).node(node)) as path, InitClient(path) as client:
+                yield client
+        else:
+            with bridged(self.transport.command(["connect", instance, node]), os.environ | self.transport.environment, node) as client:
+                yield client
+
     def close(self) -> None:
         """The agent ends after what it is doing."""
         if self._process.stdin and not self._process.stdin.closed:
@@ -121,4 +136,4 @@ class HostSession:
         self._process.wait()
         said = self._process.stderr.read().decode(errors="replace").strip() if self._process.stderr else ""
         return HostLost(f"the host's agent went away during '{operation}'{': ' + said[-1500:] if said else ''}",
-                           where=self.transport.name, next="Try again; see `swapbed doctor`")
+                        where=self.transport.name, next="Try again; see `swapbed doctor`")

@@ -21,8 +21,7 @@ FRAME_LIMIT_BYTES = 1 << 18
 class KernelFilter:
     def __init__(self, program: Program):
         self._in, self._out = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
-        self._out.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(code)))
+        attach_filter(self._out, program)
 
     def keeps(self, ethernet: bytes) -> bytes | None:
         """The frame if it matches, else None."""
@@ -35,6 +34,12 @@ class KernelFilter:
     def close(self) -> None:
         self._in.close()
         self._out.close()
+
+
+def attach_filter(to: socket.socket, program: Program) -> None:
+    """From now on that socket receives only what matches."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
+    to.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(code)))
 
 
 def compile_filter(expression: str) -> Program:
