@@ -165,6 +165,7 @@ static _Noreturn void become(const struct program *program, int reports) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL); /* what init ignores for itself programs must not inherit */
     environ = complete_environment(program->environment, &account);
     tell(reports, &(struct report){.shim = getppid(), .pid = getpid(), .what = STARTED, .at_ns = monotonic_ns()});
     execvp(program->argv[0], program->argv);
