@@ -16,16 +16,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from languages.builder import Topology as topology
+    from models.errors import ExperimentFailed as ExperimentFailed
+    from models.errors import SwapbedError as SwapbedError
     from swapbed.instance import Instance as Instance
+    from swapbed.instance import Link as Link
+    from swapbed.instance import Node as Node
+    from swapbed.instance import attach as attach
+    from swapbed.instance import deploy as deploy
+    from swapbed.instance import living as instances
+    from swapbed.picture import graph as graph
+    from swapbed.validation import validate as validate
 
 FLOORS = ("models", "languages", "storage", "nodeops", "tasks", "flows")
 
 _LAZY = {
-    "SwapbedError": "models.errors", "ExperimentFailed": "models.errors",
-    "Instance": "swapbed.instance",
+    "validate": "swapbed.validation:validate", "graph": "swapbed.picture:graph", "topology": "languages.builder:Topology",
+    "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
+    "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
+    "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
 }
 
-__all__ = list(_LAZY)
+__all__ = ["ExperimentFailed", "Instance", "Link", "Node", "SwapbedError", "attach", "deploy", "graph", "instances", "topology", "validate"]
 
 
 def _check_floors() -> None:
@@ -45,10 +57,11 @@ _check_floors()
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'swapbed' has no attribute '{name}'")
-    value = getattr(import_module(_LAZY[name]), name)
+    module, _, attribute = _LAZY[name].partition(":")
+    value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return __all__

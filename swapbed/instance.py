@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.protocol.conductor import ActivityLine
 from models.protocol.wires import ShownPipe
 from models.spec import Node as NodeSpec
 from models.spec import Spec
+from models.states import InstanceState
 from models.tables import Run
 from swapbed import events, files, lifecycle, links, programs, runs
 from swapbed.access import Access
@@ -18,14 +19,31 @@ from swapbed.picture import Picture
 from swapbed.present import html, instances, pipes
 from swapbed.present.progress import Report, quiet
 
+if TYPE_CHECKING:
+    from swapbed.source import Definition
 
-def deploy(source: Path | str, *, name: str | None = None, start_run: bool = True, report: Report = quiet, **parameters: Any) -> Instance:
+
+def deploy(definition: Definition, *, name: str | None = None, start_run: bool = True, report: Report = quiet,
+           **parameters: Any) -> Instance:
     """Make an instance of a template and start its first run. In a `with` it is destroyed at the end of the block.
 
-    parameters: the template's, by name: `deploy("dumbbell.yml", DELAY="20ms")`.
+    definition: a file or directory, a topology built here, or a spec. parameters: the template's, by name:
+    `deploy("dumbbell.yml", DELAY="20ms")`.
     """
-    known, evaluation = lifecycle.deploy(source, name=name, parameters=parameters, start_run=start_run, report=report)
+    known, evaluation = lifecycle.deploy(definition, name=name, parameters=parameters, start_run=start_run, report=report)
     return Instance(known.row.name, warnings=tuple(map(str, evaluation.warnings)))
+
+
+class Instances(list["Instance"]):
+    """Living instances; a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        return instances.instances_html([instances.of(lifecycle.find(one.id)) for one in self])
+
+
+def living() -> Instances:
+    """All instances of this project that live and are on hosts."""
+    return Instances(Instance(known.row.name) for known in lifecycle.all_living() if known.row.state == InstanceState.UP)
 
 
 def attach(name: str) -> Instance:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlmodel import Session, col, select
 
@@ -22,6 +22,9 @@ from swapbed.launch import launch
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import require_root, user
 from swapbed.source import evaluated
+
+if TYPE_CHECKING:
+    from swapbed.source import Definition
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,11 @@ def all_living() -> list[Known]:
         return [_known(session, row) for row in living(session, mine)]
 
 
-def deploy(path: Path | str, *, name: str | None = None, parameters: Mapping[str, Any] | None = None, start_run: bool = True,
+def deploy(definition: Definition, *, name: str | None = None, parameters: Mapping[str, Any] | None = None, start_run: bool = True,
            report: Report = quiet) -> tuple[Known, Evaluation]:
-    """Instantiate the template that path leads to and start its first run; returns when that has begun."""
+    """Instantiate the template that the definition is or leads to, and start its first run; returns when that has begun."""
     require_root()
-    source, evaluation = evaluated(path, parameters)
+    source, evaluation = evaluated(definition, parameters)
     row = _define(source, evaluation, name, parameters, start_run)
     launch("instantiate", pass_on(report), instance_id=row.id)
     return find(row.id), evaluation

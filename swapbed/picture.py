@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.errors import InvalidInput
 from models.spec import Spec
-from swapbed.drawing import FORMATS, render
+from swapbed.drawing import render
 from swapbed.source import evaluated
+
+if TYPE_CHECKING:
+    from swapbed.source import Definition
 
 SUFFIXES = {".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
 
@@ -36,11 +38,6 @@ class Picture:
         return f'<div style="max-width:100%;overflow:auto">{text[text.index("<svg"):]}</div>'
 
 
-def graph(source: Path | str | Spec, parameters: Mapping[str, Any] | None = None, **more: Any) -> Picture:
-    """Of a template's source under parameter values, or of a spec."""
-    if isinstance(source, Spec):
-        return Picture(source)
-    return Picture(evaluated(source, {**(parameters or {}), **more})[1].spec)
-
-
-__all__ = ["FORMATS", "Picture", "graph"]
+def graph(definition: Definition, **parameters: Any) -> Picture:
+    """Of a file or directory under parameter values, of a topology built here, or of a spec."""
+    return Picture(evaluated(definition, parameters)[1].spec)

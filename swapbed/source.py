@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from languages.evaluate import SUFFIXES, Evaluation, Source, evaluate
+from languages.yaml_writer import write_yaml
 from models.errors import InvalidInput
+from models.spec import Spec
+
+if TYPE_CHECKING:
+    from languages.builder import Topology
+
+    Definition = Path | str | Topology | Spec
 
 
 def find_source(path: Path) -> Path:
@@ -37,8 +44,18 @@ def assignments(pairs: Iterable[str] | None) -> dict[str, str]:
     return values
 
 
-def evaluated(path: Path | str, parameters: Mapping[str, Any] | None = None) -> tuple[Source, Evaluation]:
-    """The source that `path` leads to and what it comes to; values may be numbers and booleans, as Python writes them."""
-    source = Source.read(find_source(Path(path)))
+def evaluated(definition: Definition, parameters: Mapping[str, Any] | None = None) -> tuple[Source, Evaluation]:
+    """A source and what it comes to. A topology that was built in this process, or a spec, is written down as YAML.
+
+    parameters: values as Python has them, numbers and booleans too.
+    """
     values = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (parameters or {}).items()}
-    return source, evaluate(source, values)
+    if isinstance(definition, (str, Path)):
+        source = Source.read(find_source(Path(definition)))
+        return source, evaluate(source, values)
+    evaluation = Evaluation(definition) if isinstance(definition, Spec) else definition.evaluation()
+    if values:
+        raise InvalidInput(f"parameter '{min(values)}' comes too late: this topology is built already", where=evaluation.spec.name,
+                           next="Give values when building it: swapbed.topology(NAME, values={…}).")
+    datastore = str(evaluation.datastore) if evaluation.datastore else None
+    return Source(f"{evaluation.spec.name}.yml", write_yaml(evaluation.spec, datastore), "yaml"), evaluation

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from swapbed.cli.options import FormatOption, ParameterOption, SourceArgument
+from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption, SourceArgument
 from swapbed.present.output import Format, note, print_json, print_text
 
 group = typer.Typer(no_args_is_help=True, help="Instances as a whole.")
@@ -49,6 +49,18 @@ def destroy(instances: Annotated[list[str], typer.Argument(metavar="INSTANCE..."
         print_text(f"destroyed: {', '.join(row.name for row in gone)}")
 
 
+def inspect(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
+    """Show an instance as it stands: nodes, links, run, and what is wrong with it."""
+    from swapbed import inspection
+    from swapbed.present import inspected, instances
+
+    known, found = inspection.inspect(instance)
+    if output is Format.JSON:
+        print_json(found)
+    else:
+        print_text(instances.sentence(instances.of(known), known.spec), *inspected.tables(found))
+
+
 @group.command("ls")
 def instance_ls(output: FormatOption = Format.TABLE) -> None:
     """List the living instances of this project."""
@@ -65,4 +77,5 @@ def instance_ls(output: FormatOption = Format.TABLE) -> None:
 def register(app: typer.Typer) -> None:
     app.command()(deploy)
     app.command()(destroy)
+    app.command()(inspect)
     app.add_typer(group, name="instance")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from swapbed.cli.options import FormatOption, ParameterOption, SourceArgument
 from swapbed.present.output import Format, note, print_json, print_text
+
+WRITE_HELP = "its suffix says the form: .svg, .png, .dot, .mmd; default: Mermaid on standard output"
 
 
 def validate(source: SourceArgument, parameters: ParameterOption = None, output: FormatOption = Format.TABLE) -> None:
@@ -29,5 +35,20 @@ def validate(source: SourceArgument, parameters: ParameterOption = None, output:
     print_text(f"{read.name} is valid {read.language}: {topology.summary(spec)}")
 
 
+def graph(source: SourceArgument, parameters: ParameterOption = None,
+          write: Annotated[Path | None, typer.Option("--write", "-w", metavar="FILE", help=WRITE_HELP)] = None) -> None:
+    """Draw a template's topology. Makes nothing; needs no root."""
+    from swapbed.picture import graph
+    from swapbed.source import assignments
+
+    picture = graph(source, **assignments(parameters))
+    if write is None:
+        sys.stdout.write(picture.render("mermaid").decode())
+    else:
+        picture.save(write)
+        note(str(write))
+
+
 def register(app: typer.Typer) -> None:
     app.command()(validate)
+    app.command()(graph)

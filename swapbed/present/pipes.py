@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 COLUMNS = ("link", "pipe", "shaped now", "in", "out", "dropped", "held", "late (p50, p99)", "rate when full")
+TABLE_COLUMNS = tuple(f"#{name}" if name in ("in", "out", "dropped", "held") else name for name in COLUMNS)
 
 
 def rows(pipes: Sequence[ShownPipe]) -> list[tuple[str, ...]]:
@@ -22,8 +23,7 @@ def rows(pipes: Sequence[ShownPipe]) -> list[tuple[str, ...]]:
 
 
 def pipes_table(pipes: Sequence[ShownPipe]) -> Table:
-    columns = tuple(f"#{name}" if name in ("in", "out", "dropped", "held") else name for name in COLUMNS)
-    return table(None, columns, rows(pipes), empty="there are no links")
+    return table(None, TABLE_COLUMNS, rows(pipes), empty="there are no links")
 
 
 def dropped(pipe: ShownPipe) -> int:

@@ -61,7 +61,7 @@ def nodes_table(spec: Spec) -> Table:
 
 def lans_table(spec: Spec) -> Table:
     return table("Links and LANs", ("name", "kind", "members", "asked for"),
-                 [(lan.name, lan.kind, _members(lan), lan_shaping(lan) or "unshaped") for lan in spec.lans], limit=ROWS_LIMIT)
+                 [(lan.name, lan.kind, members(lan), lan_shaping(lan) or "unshaped") for lan in spec.lans], limit=ROWS_LIMIT)
 
 
 def agents_table(spec: Spec) -> Table:
@@ -77,6 +77,6 @@ def _does(agent: ProgramAgent | TrafficAgent) -> str:
     return agent.command if isinstance(agent, ProgramAgent) else f"{agent.application} {agent.protocol} {agent.role}"
 
 
-def _members(lan: Lan) -> str:
+def members(lan: Lan) -> str:
     names = [m.node for m in lan.members]
     return " – ".join(names) if len(names) <= 6 else f"{', '.join(names[:3])} … {names[-1]} ({len(names)})"
