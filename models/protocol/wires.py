@@ -137,7 +137,7 @@ class Change(Message):
 
 
 class Show(Message):
-    """Pipes after the first `skip`, at most `limit`: showing a thousand at once would hold up the frames."""
+    """Pipes after the first `skip`, at most `limit` and fewer if the wires think so: showing a thousand at once would hold up frames."""
 
     lan: str | None = None
     member: str | None = None
@@ -149,8 +149,7 @@ class ShownPipe(Message):
     """One pipe: as the spec asks, as it is shaped now, and what it did.
 
     late_*: actual minus planned departure; None before any frame was held. achieved_bps: while saturated, since the bandwidth last
-    changed. missed_frames (uplink, counted by the client): sent by the node, never seen by the wires. refused_frames (downlink): not
-    taken by the node.
+    changed. missed_frames (uplink): sent by the node, never seen by the wires. refused_frames (downlink): not taken by the node.
     """
 
     lan: str
@@ -238,10 +237,11 @@ class CaptureNumber(Message):
 
 
 class CaptureEnded(Message):
-    """dropped: frames that the reader of a named pipe was too slow for."""
+    """dropped: frames that the reader or the disk was too slow for. written: the file is complete; if not, ask again."""
 
     frames: int
     dropped: int
+    written: bool
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     signal.signal(signal.SIGTERM, lambda *_: setattr(service, "stopping", True))
     service.run(server, operations.flush)
-    operations.flush()
+    operations.close()
     server.close()
     service.close()
     layout.daemon("wires", "pid").unlink()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.errors import SwapbedError
 from models.events import Arguments
 from models.protocol.control import Nothing
 from models.protocol.wires import (
@@ -30,9 +29,9 @@ from models.protocol.wires import (
 )
 from nodeops.control import ControlClient
 from nodeops.layout import InstanceLayout
-from nodeops.reach import open_network
-from nodeops.wires import tap
 from nodeops.wires.filter import compile_filter
+
+WRITTEN_S = 20
 
 
 class WiresClient:
@@ -46,13 +45,13 @@ class WiresClient:
         return self._control.call("hello", Nothing(), Hello)
 
     def show(self, lan: str | None = None, member: str | None = None) -> list[ShownPipe]:
-        """Every pipe of a LAN, or of all, with what each node's kernel dropped before the wires saw it."""
+        """Every pipe of a LAN, or of all."""
         pipes: list[ShownPipe] = []
         while True:
             page = self._control.call("show", Show(lan=lan, member=member, skip=len(pipes)), Shown)
             pipes += page.pipes
             if not page.pipes or len(pipes) >= page.total:
-                return self._with_missed(pipes)
+                return pipes
 
     def measure(self) -> None:
         """Lateness and achieved rates count from now on."""
@@ -98,7 +97,13 @@ class WiresClient:
         return self._control.call("capture_start", start, CaptureNumber).number
 
     def capture_stop(self, number: int) -> CaptureEnded:
-        return self._control.call("capture_stop", CaptureNumber(number=number), CaptureEnded)
+        """Answers when the file is complete, or the reader of a pipe keeps it waiting for too long."""
+        deadline = time.monotonic() + WRITTEN_S
+        while True:
+            ended = self._control.call("capture_stop", CaptureNumber(number=number), CaptureEnded)
+            if ended.written or time.monotonic() > deadline:
+                return ended
+            time.sleep(0.002)
 
     @contextmanager
     def capture(self, lan: str, path: Path, *, member: str | None = None, expression: str = "") -> Iterator[None]:
@@ -119,18 +124,3 @@ class WiresClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _with_missed(self, pipes: list[ShownPipe]) -> list[ShownPipe]:
-        """A node that is dead, or was never a container here, has no counters to read; what the wires say of it stands."""
-        missed: dict[tuple[str, str], int] = {}
-        for node in {pipe.node for pipe in pipes}:
-            try:
-                namespace = open_network(self.layout.node(node))
-            except SwapbedError:
-                continue
-            try:
-                missed |= {(node, interface): frames for interface, frames in tap.missed(namespace).items()}
-            finally:
-                os.close(namespace)
-        return [pipe.model_copy(update={"missed_frames": missed.get((pipe.node, pipe.interface), 0) if pipe.direction == "uplink" else 0})
-                for pipe in pipes]

@@ -40,6 +40,8 @@ from nodeops.wires.punctuality import Record
 from nodeops.wires.reshape import reshaped
 from nodeops.wires.service import Service
 
+CLOSING_S = 10.0
+PAGE_PIPES = 64  # looking at that many takes a few milliseconds, in which no frame is carried
 MEASURABLE_NS = 10_000_000  # a rate over less than this says more about wake-ups than about the pipe
 
 
@@ -50,6 +52,7 @@ class Operations:
         self.service = service
         self.network = service.network
         self._captures: dict[int, Capture] = {}
+        self._ending: dict[int, Capture] = {}
         self._captured = 0
 
     def handle(self, operation: str, arguments: BaseModel) -> BaseModel:
@@ -69,7 +72,7 @@ class Operations:
         names = [wanted.lan] if wanted.lan else list(self.network.lans)
         pipes = [(place, direction) for name in names for place in self.network.lan(name).places if place.answers_to(wanted.member)
                  for direction in DIRECTIONS]
-        page = islice(pipes, wanted.skip, wanted.skip + wanted.limit)
+        page = islice(pipes, wanted.skip, wanted.skip + min(wanted.limit, PAGE_PIPES))
         return Shown(virtual_ns=self.service.now_ns(), restarts=self.service.deviations.restarts, total=len(pipes),
                      pipes=tuple(_shown(place, direction) for place, direction in page))
 
@@ -132,15 +135,17 @@ class Operations:
         return CaptureNumber(number=self._captured)
 
     def capture_stop(self, which: CaptureNumber) -> CaptureEnded:
+        """Repeated until all is written, since waiting for a disk here would hold up the frames."""
         capture = self._captures.pop(which.number, None)
-        if capture is None:
+        if capture is not None:
+            self._end(capture)
+            self._ending[which.number] = capture
+        elif which.number not in self._ending:
             raise NotFound(f"no capture {which.number} is running")
-        for place in capture.places:
-            place.captures = tuple(other for other in place.captures if other is not capture)
-        for lan in {place.lan for place in capture.places} & set(self.network.lans):
-            self.network.settle(self.network.lan(lan))
-        capture.close()
-        return CaptureEnded(frames=capture.frames, dropped=capture.dropped)
+        capture = self._ending[which.number]
+        if capture.written:
+            del self._ending[which.number]
+        return CaptureEnded(frames=capture.frames, dropped=capture.dropped, written=capture.written)
 
     def stop(self, _: Nothing) -> Nothing:
         self.service.stopping = True
@@ -151,7 +156,20 @@ class Operations:
         for number, capture in list(self._captures.items()):
             capture.flush()
             if capture.broken:
-                self.capture_stop(CaptureNumber(number=number))
+                self._end(self._captures.pop(number))
+
+    def close(self) -> None:
+        for capture in self._captures.values():
+            self._end(capture)
+        for capture in (*self._captures.values(), *self._ending.values()):
+            capture.wait(CLOSING_S)
+
+    def _end(self, capture: Capture) -> None:
+        for place in capture.places:
+            place.captures = tuple(other for other in place.captures if other is not capture)
+        for lan in {place.lan for place in capture.places} & set(self.network.lans):
+            self.network.settle(self.network.lan(lan))
+        capture.end()
 
     def _targets(self, lan: str, member: str | None) -> list[Place]:
         places = [place for place in self.network.lan(lan).places if place.answers_to(member)]
@@ -192,7 +210,8 @@ def _shown(place: Place, direction: Direction) -> ShownPipe:
         late_mean_ns=late.total_ns // counted if counted else None, late_p50_ns=_percentile(late, 0.5), late_p99_ns=_percentile(late, 0.99),
         late_worst_ns=late.worst_ns if counted else None,
         achieved_bps=late.paced_bytes * 8 * 10**9 // late.paced_ns if late.paced_ns >= MEASURABLE_NS else None,
-        refused_frames=0 if direction == "uplink" else place.refused)
+        missed_frames=place.port.missed() if place.port and direction == "uplink" else 0,
+        refused_frames=place.refused if direction == "downlink" else 0)
 
 
 def _percentile(late: Punctuality, fraction: float) -> int | None:

@@ -58,9 +58,8 @@ class Pipe:
 
     def enter(self, arrivals: Sequence[Timed]) -> None:
         """Take frames, in order of time. Super-frames are cut before, unless `carries_whole`."""
-        for _, _, size, packets in arrivals:
-            self._in_bytes += size
-            self._in_frames += packets
+        self._in_bytes += sum([timed[2] for timed in arrivals])
+        self._in_frames += sum([timed[3] for timed in arrivals])
         if not self.up:
             for _, _, size, packets in arrivals:
                 self._dropped_down += packets
@@ -86,11 +85,9 @@ class Pipe:
         while flying and flying[0][0] <= now_ns:
             left.append(flying.popleft())
         if left:
-            size = 0
-            for _, _, frame_size, packets in left:
-                size += frame_size
-                self._out_frames += packets
+            size = sum([timed[2] for timed in left])
             self._out_bytes += size
+            self._out_frames += sum([timed[3] for timed in left])
             self.punctuality.left(now_ns, left, size, 0 if self._jitter_ns else self._rate)
         return left
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from models.errors import SwapbedError
 from nodeops.layout import NodeLayout
 from nodeops.reach import open_network
 from nodeops.wires import tap
@@ -42,6 +42,9 @@ class Port(Protocol):
     def writable(self) -> None:
         """To be called when the fd can be written again, if the port has asked for that."""
 
+    def missed(self) -> int:
+        """Frames that the node sent and the wires never saw."""
+
     def close(self) -> None: ...
 
 
@@ -51,11 +54,12 @@ class TapPort:
     takes_whole = True
 
     def __init__(self, node: NodeLayout, interface: str, on_gone: Callable[[], None]):
-        namespace = open_network(node)
+        self._namespace, self._interface = open_network(node), interface
         try:
-            self.fd = tap.attach(namespace, interface)
-        finally:
-            os.close(namespace)
+            self.fd = tap.attach(self._namespace, interface)
+        except SwapbedError:
+            os.close(self._namespace)
+            raise
         self.refused = 0
         self._on_gone = on_gone
         self._whole = False
@@ -97,10 +101,13 @@ class TapPort:
     def writable(self) -> None:
         """Never asked for: a TAP takes a frame or refuses it."""
 
+    def missed(self) -> int:
+        return tap.missed(self._namespace, self._interface) if self.attached else 0
+
     def close(self) -> None:
         if self.attached:
-            with contextlib.suppress(OSError):
-                os.close(self.fd)
+            os.close(self.fd)
+            os.close(self._namespace)
             self.fd = -1
 
     def _gone(self) -> None:

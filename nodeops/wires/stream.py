@@ -91,6 +91,10 @@ class StreamPort:
             self._unsent.clear()
             self._gone()
 
+    def missed(self) -> int:
+        """A stream holds its sender back instead."""
+        return 0
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.close()
