@@ -28,7 +28,7 @@ from languages.event_text import Timed, read_event, read_time
 from languages.links import FAMILIES, named, nodes_matching, read_lan, read_link
 from languages.parameters import bind
 from languages.part_words import ARGUMENTS, NODE, PROGRAM, TRAFFIC, read_collect, read_rules
-from languages.words import Misread, choice, read, text, texts_by_name
+from languages.words import Misread, build, choice, read, text, texts_by_name
 from models.errors import InvalidInput
 from models.events import Arguments
 from models.spec import Event, Group, Node, Parameter, ProgramAgent, Spec, TrafficAgent
@@ -66,8 +66,7 @@ class Topology:
     def node(self, name: str, **settings: Any) -> targets.Node:
         """A machine: kind, image, cpus, memory, environment, routing, routes, outside, failure, on_failure, volumes, …"""
         where = _where()
-        fields = {**self._defaults, **self._read(where, lambda: read(NODE, _plain(settings), "a node"))}
-        self._draft.add_node(make(Node, where, name=name, **fields), where)
+        self._draft.add_node(self._read(where, lambda: build(Node, NODE, _plain(settings), "a node", name=name, **self._defaults)), where)
         return targets.Node(name, self)
 
     def nodes(self, pattern: str, count: int, **settings: Any) -> list[targets.Node]:
@@ -100,8 +99,8 @@ class Topology:
     def program(self, name: str, node: targets.Node | str, command: str = "", **settings: Any) -> targets.Program:
         """A program agent: directory, timeout, expect (exit code), environment, user."""
         where = _where()
-        fields = self._read(where, lambda: read(PROGRAM, {**_plain(settings), "node": str(node), "command": command}, "a program agent"))
-        self._draft.add_agent(make(ProgramAgent, where, name=name, **fields), where)
+        given = {**_plain(settings), "node": str(node), "command": command}
+        self._draft.add_agent(self._read(where, lambda: build(ProgramAgent, PROGRAM, given, "a program agent", name=name)), where)
         return targets.Program(name, self)
 
     def traffic(self, name: str, source: targets.Node | str, sink: targets.Node | str, protocol: str = "udp",
@@ -236,8 +235,7 @@ class Topology:
         return self._read(_where(), lambda: Event(target=target, verb=verb, arguments=Arguments(**read(ARGUMENTS, given, "an event"))))
 
     def _end(self, where: str, name: str, given: dict[str, Any]) -> None:
-        fields = self._read(where, lambda: read(TRAFFIC, given, "a traffic agent"))
-        self._draft.add_agent(make(TrafficAgent, where, name=name, **fields), where)
+        self._draft.add_agent(self._read(where, lambda: build(TrafficAgent, TRAFFIC, given, "a traffic agent", name=name)), where)
 
     def _timed(self, time: Value, event: Step, where: str) -> Timed:
         return Timed(self._step(event, where), *self._read(where, lambda: read_time(text(time))))

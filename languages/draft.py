@@ -53,7 +53,8 @@ def explain(error: ValidationError) -> str:
     if isinstance(cause := first.get("ctx", {}).get("error"), ValueError):
         return str(cause)
     place = ".".join(str(part) for part in first["loc"])
-    given = "" if first["type"] in ("missing", "extra_forbidden") else f", not {str(first['input'])[:60]!r}"
+    shown = f"{first['input']:g}" if isinstance(first["input"], (int, float)) else repr(str(first["input"])[:60])
+    given = "" if first["type"] in ("missing", "extra_forbidden") else f", not {shown}"
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f"{place}: {message}{given}" if place else message + given
 

@@ -12,7 +12,7 @@ from languages.units import (
     parse_rate,
     parse_size,
 )
-from languages.words import Misread, Plain, Word, boolean, choice, integer, mapping, number, read, text, texts, within, write
+from languages.words import Misread, Plain, Word, boolean, build, choice, integer, mapping, number, read, text, texts, within, write
 from models.spec import Queue, Red, Trace
 
 RED = {
@@ -37,7 +37,7 @@ def read_queue(value: Plain) -> Queue:
             raise Misread(f"limit '{value['limit']}' is in bytes, but unit says packets", "unit")
         fields["unit"] = unit
     if value.get("red") is not None:
-        fields["red"] = Red(**within("red", lambda v: read(RED, mapping(v), "red"), value["red"]))
+        fields["red"] = within("red", lambda v: build(Red, RED, mapping(v), "red"), value["red"])
         fields.setdefault("discipline", "red")
     return Queue(**fields)
 
@@ -81,7 +81,7 @@ _TRACE = {
 def read_trace(value: Plain) -> Trace | None:
     """`true`, `false`, `header`, `packet`, `monitor`, or a mapping."""
     if isinstance(value, dict):
-        return Trace(**read(_TRACE, value, "a trace"))
+        return build(Trace, _TRACE, value, "a trace")
     if value in ("header", "packet", "monitor"):
         return Trace(what=value)
     return Trace() if boolean(value) else None

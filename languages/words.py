@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +17,7 @@ from languages.draft import explain
 from languages.nearest import nearest
 
 Plain: TypeAlias = Any  # str, int, float, bool, None, or lists and mappings of these
+Model = TypeVar("Model", bound=BaseModel)
 Words: TypeAlias = Mapping[str, "Word"]
 
 
@@ -51,6 +52,15 @@ def read(words: Words, given: Mapping[str, Plain], what: str, also: Iterable[str
             continue
         fields[words[key].field] = within(key, words[key].read, value)
     return fields
+
+
+def build(model: type[Model], words: Words, given: Mapping[str, Plain], what: str, /, *, also: Iterable[str] = (), **fixed: Any) -> Model:
+    """The model from these words and fixed fields; what the model refuses is blamed on the word of its field."""
+    try:
+        return model(**{**fixed, **read(words, given, what, also)})
+    except ValidationError as error:
+        field = error.errors(include_url=False)[0]["loc"][:1]
+        raise Misread(explain(error), *(key for key in given if key in words and (words[key].field,) == field)) from None
 
 
 def within(key: str | int, reader: Callable[[Plain], Any], value: Plain) -> Any:

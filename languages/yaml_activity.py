@@ -10,7 +10,7 @@ from languages.draft import Draft, make
 from languages.event_text import read_event, read_timeline
 from languages.nearest import nearest
 from languages.part_words import PROGRAM, TRAFFIC
-from languages.words import Misread, Plain, each, mapping, read, text, texts, within
+from languages.words import Misread, Plain, build, each, mapping, text, texts, within
 from languages.yaml_reading import Reading
 from languages.yaml_tree import Items, Part, Scalar, Table, describe
 from models.errors import InvalidInput
@@ -47,19 +47,17 @@ class Activity:
         if "traffic" in part.items:
             self._traffic(name, part, where)
             return
-        fields = self.reading.read(part, lambda value: read(PROGRAM, value, "a program agent"))
-        self._check_node(fields, part, name, where)
-        self.draft.add_agent(make(ProgramAgent, where, name=name, **fields), where)
+        self._check_node(part, name, where)
+        self.draft.add_agent(self.reading.read(part, lambda v: build(ProgramAgent, PROGRAM, v, "a program agent", name=name)), where)
 
     def _traffic(self, name: str, part: Table, where: str) -> None:
         """`from` and `to` are nodes, and make the sink NAME-sink, too; without them one end is described, with its role and peer."""
-        fields = self.reading.read(part, lambda value: read(TRAFFIC, value, "a traffic agent", also=("from", "to")))
         if ("from" in part.items) != ("to" in part.items):
             raise InvalidInput(f"traffic agent '{name}' has only one of from and to", where=where,
                                next="Give both, or node, role and peer.")
         if "from" not in part.items:
-            self._check_node(fields, part, name, where)
-            self.draft.add_agent(make(TrafficAgent, where, name=name, **fields), where)
+            self._check_node(part, name, where)
+            self.draft.add_agent(self.reading.read(part, lambda v: build(TrafficAgent, TRAFFIC, v, "a traffic agent", name=name)), where)
             return
         for key in part.items.keys() & {"node", "role", "peer"}:
             raise InvalidInput(f"traffic agent '{name}' has from and to, which say its {key}", where=self.reading.where(part, key))
@@ -67,14 +65,16 @@ class Activity:
         for key, node in ends.items():
             self._known(node, self.reading.where(part, key))
         sink = f"{name}-sink"
-        self.draft.add_agent(make(TrafficAgent, where, name=name, role="source", peer=sink, **fields, node=ends["from"]), where)
-        self.draft.add_agent(make(TrafficAgent, where, name=sink, role="sink", peer=name, protocol=fields["protocol"], node=ends["to"],
-                                  **{key: fields[key] for key in fields.keys() & {"application", "port"}}), where)
+        source = self.reading.read(part, lambda v: build(TrafficAgent, TRAFFIC, v, "a traffic agent", also=("from", "to"), name=name,
+                                                         role="source", peer=sink, node=ends["from"]))
+        self.draft.add_agent(source, where)
+        self.draft.add_agent(make(TrafficAgent, where, name=sink, role="sink", peer=name, node=ends["to"], protocol=source.protocol,
+                                  application=source.application, port=source.port), where)
 
-    def _check_node(self, fields: Mapping[str, str], part: Table, agent: str, where: str) -> None:
-        if "node" not in fields:
+    def _check_node(self, part: Table, agent: str, where: str) -> None:
+        if "node" not in part.items:
             raise InvalidInput(f"agent '{agent}' lacks its node", where=where)
-        self._known(fields["node"], self.reading.where(part, "node"))
+        self._known(self.reading.read(part.items["node"], text, part, "node"), self.reading.where(part, "node"))
 
     def _known(self, name: str, where: str) -> None:
         if name not in self.draft.nodes:

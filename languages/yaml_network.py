@@ -24,7 +24,7 @@ from languages.containerlab import (
 from languages.draft import Draft, make
 from languages.links import DeclaredLan, named, nodes_matching, read_lan, read_link
 from languages.part_words import NODE
-from languages.words import Misread, Plain, choice, mapping, read, within
+from languages.words import Misread, Plain, build, choice, mapping, within
 from languages.yaml_reading import Reading, plain
 from languages.yaml_tree import Items, Part, Scalar, Table, describe
 from models.errors import InvalidInput
@@ -52,7 +52,7 @@ class Network:
             if not isinstance(part, Table) and not (isinstance(part, Scalar) and part.text is None):
                 raise InvalidInput(f"expected a mapping of settings for node '{written}', not {describe(part)}", where=where)
             own = part if isinstance(part, Table) else Table(section.key_lines[written])
-            self._node(self._node_name(written, where), inherit(self.reading, self.topology, own), where)
+            self._node(self._node_name(written, where), inherit(self.reading, self.topology, own), section, written)
 
     def links(self) -> None:
         section = self.reading.items(self.topology, "links", "a list of links")
@@ -83,22 +83,23 @@ class Network:
             self.draft.warn(f"node '{written}' is called '{name}': its name must be a DNS label", where)
         return name
 
-    def _node(self, name: str, node: Table, where: str) -> None:
-        special = self.translator.kind_and_image(node)
+    def _node(self, name: str, node: Table, section: Table, written: str) -> None:
         for key in node.items:
             if key in IGNORED and not (key == "network-mode" and plain(node.items[key]) == "none"):
                 self.translator.ignore(node, key, IGNORED[key])
+        special = self.translator.kind_and_image(node)
+        fixed: dict[str, Any] = {"routing": self.routing} if self.routing else {}
+        if "kind" in special:
+            fixed["kind"] = self.reading.read(node.items["kind"], NODE["kind"].read, node, "kind")
+        if "image" in special:
+            fixed["image"] = self._image(special["image"])
         renamed = self._renamed(node)
         given = Table(node.line, {k: v for k, v in renamed.items.items() if k not in IGNORED and k not in (*_NOT_WORDS, "kind", "image")},
                       renamed.key_lines)
-        fields: dict[str, Any] = {"routing": self.routing} if self.routing else {}
-        fields |= self.reading.read(given, lambda v: read(NODE, v, "a node"))
-        for key in special.keys() & {"kind"}:
-            fields[key] = self.reading.read(node.items[key], NODE[key].read, node, key)
-        if "image" in special:
-            fields["image"] = self._image(special["image"])
-        fields["volumes"] = (*fields.get("volumes", ()), *self.translator.volumes(name, node))
-        self.draft.add_node(make(Node, where, name=name, **fields), where)
+        made = self.reading.read(given, lambda v: build(Node, NODE, v, "a node", name=name, **fixed), section, written)
+        if bound := self.translator.volumes(name, node):
+            made = made.model_copy(update={"volumes": (*made.volumes, *bound)})
+        self.draft.add_node(made, self.reading.where(section, written))
         for agent, command, start_s, place in self.translator.programs(name, node):
             self.draft.add_agent(make(ProgramAgent, place, name=agent, node=name, command=command), place)
             self.draft.add_event(TimedEvent(**Event(target=agent, verb="start").model_dump(), at_s=start_s), place)

@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said_with_the_way_to_it(read, message: str, path_of_er
     assert message in str(error.value) and error.value.path == path_of_error
 
 
-shapings = st.builds(Shaping, bandwidth_bps=st.integers(0, 10**10), delay_s=st.floats(0, 10), jitter_s=st.floats(0, 1),
+shapings = st.builds(Shaping, bandwidth_bps=st.integers(0, 10**10), delay_s=st.floats(1e-9, 10), jitter_s=st.floats(0, 1),
                      loss=st.floats(0, 0.999), queue=st.builds(Queue, limit=st.integers(1, 1000)))
 
 
