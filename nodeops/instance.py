@@ -22,6 +22,7 @@ from models.protocol.host import InstanceState
 from models.settings import settings
 from models.spec import Spec
 from nodeops.layout import InstanceLayout
+from nodeops.whole_file import write_whole
 
 LOCK_PATIENCE_S = 30.0
 
@@ -68,16 +69,6 @@ def write_record(layout: InstanceLayout, record: InstanceRecord) -> None:
 
 def read_spec(layout: InstanceLayout) -> Spec:
     return Spec.model_validate_json(layout.spec.read_bytes())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Either the old content or the new is there at any time, also after a crash of the host."""
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
 
 
 @contextmanager

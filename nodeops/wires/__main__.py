@@ -10,8 +10,8 @@ from models.errors import SwapbedError
 from models.protocol.wires import OPERATIONS
 from nodeops.control import ControlServer
 from nodeops.identity import ProcessIdentity
-from nodeops.instance import write_whole
 from nodeops.layout import InstanceLayout
+from nodeops.whole_file import write_whole
 from nodeops.wires.operations import Operations
 from nodeops.wires.service import Service
 
