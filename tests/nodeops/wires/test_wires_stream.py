@@ -93,7 +93,7 @@ def test_a_vm_gets_finished_checksums(played):
 
 def test_a_vm_that_does_not_read_loses_frames_and_holds_nobody_up(played):
     network, vm = played
-    network.run("a", sys.executable, flood.__file__, "10.9.1.2", "9", "4000", "0.8", "1400")
+    network.run("a", sys.executable, flood.__file__, "4000", "0.8", "1400", "10.9.1.2")
     with network.client() as wires:
         shown = next(p for p in wires.show("lan1", "v") if p.direction == "downlink")
     assert shown.refused_frames > 0
