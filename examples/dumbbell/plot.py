@@ -6,13 +6,11 @@
 import json
 import re
 import sys
+from pathlib import Path
 
-import matplotlib
+from matplotlib.figure import Figure
 
 import swapbed
-
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (the backend is chosen first)
 
 PROBE = re.compile(r"^\[(?P<time>[\d.]+)\] .* time=(?P<rtt>[\d.]+) ms", re.MULTILINE)
 
@@ -30,19 +28,20 @@ def queueing(text: str) -> tuple[list[float], list[float]]:
     return [time - probes[0][0] for time, _ in probes], [rtt - least for _, rtt in probes]
 
 
-def main(instance: str, picture: str) -> None:
-    net = swapbed.attach(instance)
-    figure, (rates, queue) = pyplot.subplots(2, sharex=True, figsize=(8, 6), layout="constrained")
-    for name in ("left1", "left2"):
-        report = json.loads(net[name].read("/swapbed/archive/iperf3.json"))
-        rates.plot(*throughput(report), label=f"{name} → {name.replace('left', 'right')}")
+def plot(net: swapbed.Instance, picture: Path) -> None:
+    """The logs of the last run, as they lie in the nodes."""
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    rates, queue = figure.subplots(2, sharex=True)
+    for node in net:
+        if node.name.startswith("left"):
+            report = json.loads(node.read("/swapbed/archive/iperf3.json"))
+            rates.plot(*throughput(report), label=f"{node.name} → {node.name.replace('left', 'right')}")
     queue.plot(*queueing(net["left1"].read("/swapbed/archive/rtt.txt").decode()), linewidth=0.8, color="black")
-    rates.set(title=f"{instance}: {', '.join(f'{p.name} {p.value}' for p in net.spec.parameters)}", ylabel="Mbit/s", ylim=(0, None))
+    rates.set(title=f"{net.name}: {', '.join(f'{p.name} {p.value}' for p in net.spec.parameters)}", ylabel="Mbit/s", ylim=(0, None))
     rates.legend()
     queue.set(xlabel="seconds", ylabel="ms in the bottleneck's queue", ylim=(0, None))
     figure.savefig(picture, dpi=120)
-    print(picture)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    plot(swapbed.attach(sys.argv[1]), Path(sys.argv[2]))

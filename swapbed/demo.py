@@ -1,0 +1,105 @@
+"""`swapbed demo`: a real experiment from beginning to end, with a summary at the end of it.
+
+It consists of acts, each a function that does something on the stage and says what came of it. What is added to Swapbed adds an act.
+"""
+
+from __future__ import annotations
+
+import runpy
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import ExperimentFailed, NotFound
+from models.states import RUN
+from swapbed import events, measurement, results, runs
+from swapbed.instance import Instance, deploy
+from swapbed.present import activity, run_rows, summary, topology, units
+from swapbed.present.output import print_text
+from swapbed.present.progress import Report
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+WATCH_S = 0.3
+
+
+@dataclass
+class Stage:
+    """directory: for pictures."""
+
+    net: Instance
+    report: Report
+    directory: Path
+    begun_s: float = field(default_factory=time.monotonic)
+
+
+Act = Callable[[Stage], "Iterator[RenderableType]"]
+
+
+def what_there_is(stage: Stage) -> Iterator[RenderableType]:
+    spec = stage.net.spec
+    yield f"{stage.net.name} is up after {units.duration(round(time.monotonic() - stage.begun_s, 2))}: {topology.summary(spec)}"
+    yield topology.lans_table(spec)
+
+
+def what_happens(stage: Stage) -> Iterator[RenderableType]:
+    """The run as it goes, until it is over."""
+    access, seen = stage.net._access, 0
+    yield "what happens, in seconds of the run:"
+    while True:
+        over = runs.latest(stage.net.id).state in RUN.final
+        for line in events.happened(access, since=seen):
+            seen = line.number + 1
+            yield activity.sentence(line)
+        if over:
+            break
+        stage.report("the run is going on", 0, 0)
+        time.sleep(WATCH_S)
+    run = runs.latest(stage.net.id)
+    yield run_rows.sentence(run_rows.RunShown.model_validate(run))
+    if run.outcome != "ok":
+        raise ExperimentFailed(f"the demo's run is {run.state}: {run.outcome}, {run.reason}", where=stage.net.name)
+
+
+def what_agents_did(stage: Stage) -> Iterator[RenderableType]:
+    yield summary.agents_table(results.invocations(stage.net._access))
+
+
+def what_links_do(stage: Stage) -> Iterator[RenderableType]:
+    """Now that they are idle."""
+    measured = []
+    for one in measurement.measure(stage.net._access):
+        measured.append(one)
+        stage.report("measuring links", len(measured), len(stage.net.spec.lans))
+    yield summary.measured_table(measured)
+
+
+def pictures(stage: Stage) -> Iterator[RenderableType]:
+    stage.report("drawing", 0, 0)
+    plot = runpy.run_path(str(EXAMPLES / "dumbbell" / "plot.py"))
+    picture = stage.directory / "dumbbell.png"
+    plot["plot"](stage.net, picture)
+    yield f"throughput and queue over time: {picture}"
+
+
+ACTS: tuple[Act, ...] = (what_there_is, what_happens, what_agents_did, what_links_do, pictures)
+
+
+def play(report: Report, parameters: dict[str, Any], acts: tuple[Act, ...] = ACTS) -> None:
+    """Deploy the dumbbell, play the acts, and destroy it, whatever happens in between."""
+    if not EXAMPLES.is_dir():
+        raise NotFound("the examples are not installed", where=str(EXAMPLES), next="Run the demo in a checkout of Swapbed: make demo.")
+    begun_s = time.monotonic()
+    with deploy(EXAMPLES / "dumbbell", report=report, **parameters) as net:
+        stage = Stage(net, report, Path(tempfile.mkdtemp(prefix="swapbed-demo-")), begun_s)
+        for act in acts:
+            for part in act(stage):
+                print_text(part)
+        report("destroying", 0, 0)
+        ended_s = time.monotonic()
+    print_text(f"destroyed in {units.duration(round(time.monotonic() - ended_s, 2))}; nothing is left of it on this host")
