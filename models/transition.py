@@ -31,10 +31,9 @@ def transition(session: Session, table: type[SQLModel], row_id: str, target: Str
     if expected is not None:
         machine.check(expected, target, row_id)
     of: Any = table
-    changed = session.connection().execute(
-        update(table).where(of.id == row_id, of.state.in_(sources)).values(state=target, **columns))
-    if changed.rowcount == 1:
-        session.expire_all()
+    session.flush()
+    statement = update(table).where(of.id == row_id, of.state.in_(sources)).values(state=target, **columns)
+    if session.exec(statement, execution_options={"synchronize_session": "evaluate"}).rowcount == 1:
         return
     row: Any = session.get(table, row_id, populate_existing=True)
     if row is None:
