@@ -129,7 +129,10 @@ class Translator:
         return found
 
     def volumes(self, name: str, node: Table) -> list[Volume]:
-        """Binds of files beside the source; those of the host's own are left out, for base `host` has them."""
+        """Binds of files beside the source; those of the host's own are left out, for base `host` has them.
+
+        name: the node's as it is written there, for directories are called after it.
+        """
         part, found = node.items.get("binds"), []
         for bind in self.reading.read(part, texts, node, "binds") if part is not None else ():
             source, _, rest = self.magic(bind, name).partition(":")

@@ -97,7 +97,7 @@ class Network:
         given = Table(node.line, {k: v for k, v in renamed.items.items() if k not in IGNORED and k not in (*_NOT_WORDS, "kind", "image")},
                       renamed.key_lines)
         made = self.reading.read(given, lambda v: build(Node, NODE, v, "a node", name=name, **fixed), section, written)
-        if bound := self.translator.volumes(name, node):
+        if bound := self.translator.volumes(written, node):
             made = made.model_copy(update={"volumes": (*made.volumes, *bound)})
         self.draft.add_node(made, self.reading.where(section, written))
         for agent, command, start_s, place in self.translator.programs(name, node):
@@ -147,7 +147,8 @@ class Network:
             raise Misread("a link of type dummy lacks its endpoint: expected {node: …, interface: …}")
         rest = {k: v for k, v in value.items() if k not in ("endpoint", "name", *LINK_KEYS)}
         end = translate_end(value["endpoint"], lambda text: self.draft.warn(text))
-        return named(read_lan("", {**rest, "members": [end]}, self.families, self._select), value.get("name"), self.draft.taken)
+        name = value.get("name") or f"{end.get('node')}-{end.get('interface')}"
+        return named(read_lan("", {**rest, "members": [end]}, self.families, self._select), name, self.draft.taken)
 
     def _add(self, lan: DeclaredLan, part: Part, key: str, where: str) -> None:
         """With the line of every member, where members are written one by one."""
