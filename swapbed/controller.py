@@ -133,6 +133,7 @@ def main() -> None:
             traceback.print_exc(file=sys.stderr)
             time.sleep(1)
     controller.close()
+    os._exit(0)  # multiprocessing would wait for the flows, which go on by themselves
 
 
 if __name__ == "__main__":

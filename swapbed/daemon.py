@@ -19,6 +19,7 @@ from nodeops.identity import ProcessIdentity
 
 RECORD_SELF = 'cat "/proc/$$/stat" /proc/sys/kernel/random/boot_id > "$0.new" && mv "$0.new" "$0" && exec "$@"'
 LOG_TAIL_LINES = 3
+LOG_LIMIT_BYTES = 8 << 20  # looked at when it is started
 
 
 class Daemon:
@@ -61,6 +62,8 @@ class Daemon:
     def spawn(self, command: Sequence[str], environment: Mapping[str, str], inherit: Sequence[int] = ()) -> None:
         """To be called within `alone()`. The process is in a session of its own, and outlives the command that started it."""
         self.record.unlink(missing_ok=True)
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             subprocess.Popen(["/bin/sh", "-c", RECORD_SELF, str(self.record), *command], env=dict(environment), stdin=subprocess.DEVNULL,
                              stdout=log, stderr=log, pass_fds=inherit, start_new_session=True, cwd="/")
