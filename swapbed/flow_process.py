@@ -12,10 +12,13 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from typing import Any
+from uuid import UUID
 
 from flows import FLOWS, load
 from models.errors import SwapbedError
@@ -23,6 +26,7 @@ from models.protocol.control import Progress, Reply, Request
 from models.protocol.launch import CANCEL
 from tasks.progress import listening
 
+CANCELLING_PERIOD_S = 2.0
 CONTEXT = multiprocessing.get_context("forkserver")
 # Prefect imports its engines at the first run of a flow.
 ENGINES = ("prefect.flow_engine", "prefect.task_engine", "prefect.engine", "prefect.telemetry.run_telemetry", "prefect.concurrency.context",
@@ -79,13 +83,41 @@ def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_i
 
 def _call(flow: str, ids: dict[str, str]) -> dict:
     from prefect import tags
+    from prefect.exceptions import CancelledRun
     from prefect.settings import get_current_settings
 
     from tasks.work import labels
 
     get_current_settings().flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
     with tags("swapbed", *labels(ids)):
-        return load(flow)(**ids) or {}
+        try:
+            return load(flow).with_options(on_running=[_heed_cancelling])(**ids) or {}
+        except CancelledRun:
+            raise SwapbedError(f"'{flow}' was cancelled", where=" ".join(ids.values()), next="What it had begun is undone") from None
+
+
+def _heed_cancelling(flow: Any, run: Any, state: Any) -> None:
+    """A hook of every run: who cancels it in Prefect's pages sets its state, and nobody but we can tell the process."""
+    threading.Thread(target=_watch_for_cancelling, args=(run.id,), daemon=True).start()
+
+
+def _watch_for_cancelling(run_id: UUID) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        while True:
+            time.sleep(CANCELLING_PERIOD_S)
+            state = client.read_flow_run(run_id).state
+            if state is not None and state.is_final():
+                return
+            if state is not None and state.is_cancelling():
+                interrupt()
+                return
+
+
+def interrupt() -> None:
+    """KeyboardInterrupt in the flow."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 class Told:
@@ -108,4 +140,4 @@ class Told:
     def listen(self) -> None:
         for line in self.client.makefile("rb"):
             if Request.model_validate_json(line).operation == CANCEL:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                interrupt()
