@@ -13,17 +13,18 @@ from models.protocol.host import DAEMONS, Create
 from models.routes import Routing
 from models.settings import settings
 from models.spec import Node, Spec
-from nodeops import cgroups, daemons, layer, node_files, node_network
+from nodeops import cgroups, daemons, layer, node_files, node_network, outside, upper_layers
 from nodeops.clock import VirtualClock
 from nodeops.destroy import clear
 from nodeops.identity import ProcessIdentity
 from nodeops.init.client import InitClient
-from nodeops.instance import InstanceRecord, holding, layout_of, read_record, write_record, write_whole
+from nodeops.instance import InstanceRecord, holding, layout_of, read_record, write_record
 from nodeops.journal import Cgroup, Journal, Process
 from nodeops.launch import NodeJob, launch
 from nodeops.layout import InstanceLayout
 from nodeops.masks import hidden_paths, masks
 from nodeops.reach import Inits, init_socket, read_inits
+from nodeops.whole_file import write_whole
 
 ANSWER_S = 30.0
 Progress = Callable[[str, int, int], None]
@@ -38,7 +39,9 @@ def create(wanted: Create, progress: Progress) -> InstanceLayout:
     nodes = chosen_nodes(wanted)
     _check_host(wanted, nodes)
     try:
-        layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        layout.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        upper_layers.check(layout.root.parent)
+        layout.root.mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         raise _disk_problem(error) from error
     with holding(layout, wanted.fence):
@@ -84,6 +87,8 @@ def _check_host(wanted: Create, nodes: Sequence[Node]) -> None:
         raise NotFound("the datastore is not there", where=wanted.datastore)
     for node in nodes:
         base_of(node, wanted.images)
+        if node.outside:
+            outside.check_tool()
     there = settings().state_dir
     while not there.exists():
         there = there.parent
@@ -131,7 +136,7 @@ def _make_cgroups(journal: Journal, wanted: Create, nodes: Sequence[Node]) -> No
 
 
 def start_nodes(layout: InstanceLayout, journal: Journal, spec: Spec, nodes: Sequence[Node],
-                images: dict[str, str]) -> dict[str, ProcessIdentity]:
+                images: dict[str, str]) -> None:
     """Networks, then inits, whose cgroups must be there: they are born in them."""
     routing = Routing(spec)
     plans = node_network.plan(spec, [node.name for node in nodes], routing)
@@ -139,20 +144,22 @@ def start_nodes(layout: InstanceLayout, journal: Journal, spec: Spec, nodes: Seq
     try:
         started: dict[str, ProcessIdentity] = {}
         for base in dict.fromkeys(base_of(node, images) for node in nodes):
-            started |= _launch_on(layout, base, routing, [node for node in nodes if base_of(node, images) == base], networks)
+            started |= _launch_on(layout, base, spec, routing, [node for node in nodes if base_of(node, images) == base], networks)
     finally:
         for network in networks.values():
             os.close(network)
     write_whole(layout.inits, Inits(nodes=read_inits(layout) | started).model_dump_json().encode())
     journal.made(Process(role=f"init {name}", identity=identity) for name, identity in started.items())
-    return started
+    for node in nodes:
+        if node.outside:
+            outside.plug(layout.node(node.name), spec)
 
 
-def _launch_on(layout: InstanceLayout, base: Path, routing: Routing, nodes: Sequence[Node],
+def _launch_on(layout: InstanceLayout, base: Path, spec: Spec, routing: Routing, nodes: Sequence[Node],
                networks: dict[str, int]) -> dict[str, ProcessIdentity]:
     where = cgroups.hierarchies()
     hidden = masks(hidden_paths(settings())) if base == Path("/") else []
-    with layer.mounted(layout, base, hidden, node_files.files_of(routing, nodes)) as layers:
+    with layer.mounted(layout, base, hidden, node_files.files_of(spec, routing, nodes)) as layers:
         jobs = []
         for node in nodes:
             tasks = {limit.cgroup / "tasks" for limit in cgroups.limits_of(layout.root.name, node, where)

@@ -14,9 +14,9 @@ from models.protocol.host import DaemonName, DaemonStatus
 from nodeops import cgroups
 from nodeops.control import short_path
 from nodeops.identity import ProcessIdentity
-from nodeops.instance import write_whole
 from nodeops.journal import Journal, Process
 from nodeops.layout import InstanceLayout
+from nodeops.whole_file import write_whole
 
 START_S = 30.0
 LOG_TAIL_BYTES = 2000

@@ -13,9 +13,8 @@ from models.errors import Conflict, NotFound
 from models.settings import settings
 from nodeops import cgroups
 from nodeops.instance import holding, layout_of, read_record, write_record
-from nodeops.journal import Cgroup, Journal, KernelObject, OutsideLink, Process
+from nodeops.journal import Cgroup, Journal, KernelObject, Process
 from nodeops.layout import InstanceLayout
-from nodeops.outside import unplug
 
 KEPT_TO_THE_END = ("journal.jsonl", "identity.json", "lock")
 CROWDED = ("upper", "work")
@@ -66,8 +65,6 @@ def clear(layout: InstanceLayout, *, entirely: bool = False) -> None:
     journal = Journal(layout.journal)
     standing = journal.standing()
     _kill(standing)
-    for link in (each for each in standing if isinstance(each, OutsideLink)):
-        unplug(link)
     cgroups.remove(each for each in standing if isinstance(each, Cgroup))
     journal.gone(standing)
     _remove_all(entry for entry in layout.root.iterdir() if entry.name not in KEPT_TO_THE_END)

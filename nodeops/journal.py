@@ -33,7 +33,7 @@ class Cgroup(Message):
 
 
 class Process(Message):
-    """role: `init NODE`, or a daemon's name."""
+    """role: `init NODE`, `outside NODE`, or a daemon's name."""
 
     kind: Literal["process"] = "process"
     role: str
@@ -44,22 +44,7 @@ class Process(Message):
         return self.role
 
 
-class OutsideLink(Message):
-    """The host's end of a node's way outside. index: of the interface, never used again while this boot lasts."""
-
-    kind: Literal["outside"] = "outside"
-    node: str
-    interface: str
-    table: str
-    index: int | None = None
-    boot: str = Field(default_factory=boot_id)
-
-    @property
-    def key(self) -> str:
-        return self.interface
-
-
-KernelObject = Annotated[Cgroup | Process | OutsideLink, Field(discriminator="kind")]
+KernelObject = Annotated[Cgroup | Process, Field(discriminator="kind")]
 State = Literal["intended", "made", "gone"]
 
 

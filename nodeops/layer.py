@@ -65,7 +65,7 @@ def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask], files: Ma
         except OSError as error:
             raise HostProblem(f"cannot make the nodes' lower layers: {error.strerror}",
                               where=error.filename or str(layout.layer)) from error
-        yield Layers(mount_point, own, (common, *([layout.shared] if inside is None else []), base))
+        yield Layers(mount_point, own, (*([layout.shared] if inside is None else []), common, base))
 
 
 def _fill_own(own: Path, base: Path, files: Mapping[str, Mapping[str, bytes]]) -> None:

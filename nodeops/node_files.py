@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Sequence
 
 from models.routes import Routing
-from models.spec import Node
+from models.spec import Node, Spec
 from nodeops.layout import InstanceLayout
+from nodeops.outside import resolver
 
 NO_RESOLVER = b"# No resolver: this node has no way outside. Names of the experiment's nodes are in /etc/hosts.\n"
 
@@ -24,7 +25,7 @@ def make_directories(layout: InstanceLayout, nodes: Sequence[Node], datastore: s
             directory.mkdir()
 
 
-def files_of(routing: Routing, nodes: Sequence[Node]) -> dict[str, dict[str, bytes]]:
+def files_of(spec: Spec, routing: Routing, nodes: Sequence[Node]) -> dict[str, dict[str, bytes]]:
     """Node → path relative to `/` → content; pure."""
     return {node.name: {"etc/hosts": routing.hosts(node.name).encode(), "etc/hostname": f"{node.name}\n".encode(),
-                        "etc/resolv.conf": NO_RESOLVER} for node in nodes}
+                        "etc/resolv.conf": f"nameserver {resolver(spec)}\n".encode() if node.outside else NO_RESOLVER} for node in nodes}

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.errors import NotFound
-from nodeops import cgroups
+from nodeops import cgroups, daemons, outside
 from nodeops.create import await_answers, start_nodes
 from nodeops.instance import read_spec, the_record
 from nodeops.journal import Cgroup, Journal
 from nodeops.launch import forget_previous_mount
 from nodeops.layout import InstanceLayout
+from nodeops.wires.client import WiresClient
 
 
 def restart_nodes(layout: InstanceLayout, names: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
@@ -29,6 +30,10 @@ def restart_nodes(layout: InstanceLayout, names: Sequence[str], progress: Callab
     journal.made(cgroups.make(map(Path, sorted(paths))))
     cgroups.limit([limit for node in nodes for limit in cgroups.limits_of(record.instance, node, where)], where)
     for name in names:
+        outside.unplug(layout.node(name))
         forget_previous_mount(layout.node(name))
     start_nodes(layout, journal, spec, nodes, record.images)
     await_answers(layout, names, progress)
+    if daemons.status(layout, "wires").alive:
+        with WiresClient(layout) as wires:
+            wires.reload()
