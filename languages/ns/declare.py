@@ -227,7 +227,7 @@ def _sequences(world: World) -> list[dict[str, Any]]:
     found = []
     for sequence in world.all(EventSequence):
         if not sequence.steps:
-            world.ignore(f"sequence {sequence.name}", f"sequence '{sequence.name}' is empty")
+            world.ignore(f"sequence {sequence.name}", "it is empty")
         fields = {"line": sequence.line, "name": sequence.spec_name, "steps": [_step(e) for e in sequence.steps]}
         if sequence.caught is not None:
             fields["on_error"] = f"{sequence.spec_name}-catch"

@@ -79,7 +79,7 @@ class Interpreter:
     """called: what a command of ours does; its error's text is Tcl's error. on_line: told each line that is reached."""
 
     def __init__(self, text: str, called: Callable[[tuple[str, ...]], str], on_line: Callable[[int], None]):
-        self._called, self._on_line = called, on_line
+        self._called, self._on_line, self._lines = called, on_line, text.splitlines()
         self._tcl = tkinter.Tcl()
         self._tcl.wantobjects(False)
         self._tcl.createcommand("swapbed_call", self._call)
@@ -165,7 +165,13 @@ class Interpreter:
         start = trail.find(marker)
         outermost = int(trail[start + len(marker):trail.index(")", start + len(marker))]) if start >= 0 else 0
         inner, outer = self._reached
-        return inner if exact and outer >= outermost else outermost
+        return self._failed_words(trail, inner) if exact and outer >= outermost else outermost
+
+    def _failed_words(self, trail: str, reached: int) -> int:
+        """A command whose words could not be substituted never became a step: it stands behind the last that did."""
+        command = trail.partition('while executing\n"')[2].split("\n")[0].removesuffix('"').removesuffix("...").strip()
+        behind = enumerate(self._lines[reached - 1:], reached) if command else ()
+        return next((number for number, line in behind if command in line), reached)
 
     def _evaluate(self, script: str | tuple[str, ...]) -> str:
         """In the program's interpreter, where it stands."""
@@ -188,6 +194,8 @@ class Interpreter:
             return "0", self._called(words)
         except Refused as error:
             return "1", error.what
+        except RecursionError:
+            return "1", "too many nested evaluations (infinite loop?)"
         except tkinter.TclError as error:  # a limit was exceeded while a command of ours used the interpreter
             return "1", str(error)
         except BaseException as error:

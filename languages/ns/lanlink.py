@@ -86,7 +86,7 @@ class Queue(NsObject):
             self._default("red_", "1")
             self._default("gentle_", "1" if type == "GRED" else "0")
         elif type != "DropTail":
-            world.ignore(f"queue type {type}", f"there is no queue of type '{type}' here: DropTail is used (RED and GRED are known)")
+            world.ignore(f"queue type {type}", "DropTail is used instead (RED and GRED are known)")
 
     def _default(self, variable: str, value: str) -> None:
         self.variables[variable] = value

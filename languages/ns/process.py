@@ -45,8 +45,8 @@ def evaluate_program(name: str, text: str, values: dict[str, str], limits: Limit
         request = Request(**limits.model_dump(), text=text, values=values, line_fd=keeper.fd)
         ended = _run(request, limits.seconds + GRACE_S)
         if isinstance(ended, str):
-            again = _run(request.model_copy(update={"step_by_step": True}), DIED_WITHIN_S)
-            line = keeper.line() if isinstance(again, str) else 0
+            _run(request.model_copy(update={"step_by_step": True}), DIED_WITHIN_S)
+            line = keeper.line()
             raise InvalidInput(ended, where=f"{name}:{line}" if line else name, next="The program has ended; nothing is left of it.")
     if ended.missing is not None:
         raise HostProblem(f"this Python ({sys.executable}) lacks the module '{ended.missing}', which evaluates ns programs",

@@ -107,12 +107,12 @@ def set_node_startcmd(world: World, node: str, text: str) -> str:
     return start_command(world.find(node, Node, what="tb-set-node-startcmd"), text).name
 
 
-@testbed("tb-set-node-tarfiles", "NODE DIRECTORY TARFILE …")
+@testbed("tb-set-node-tarfiles", "NODE DIRECTORY [TARFILE] …")
 def set_node_tarfiles(world: World, node: str, *words: str) -> None:
     world.find(node, Node, what="tb-set-node-tarfiles").tarballs = _tarballs(words, "tb-set-node-tarfiles")
 
 
-@testbed("tb-set-tarfiles", "DIRECTORY TARFILE …")
+@testbed("tb-set-tarfiles", "DIRECTORY [TARFILE] …")
 def set_tarfiles(world: World, *words: str) -> None:
     world.tarballs += _tarballs(words, "tb-set-tarfiles")
 

@@ -44,7 +44,7 @@ class Agent(NsObject):
     def connect(self, destination: Agent) -> None:
         if self.destination is not None:
             self.world.ignore(
-                f"connect {self.name}", f"{self.name} was already connected to {self.destination.name}: the last connection counts"
+                f"connect {self.name}", f"it was already connected to {self.destination.name}, and the last connection counts"
             )
         self.destination = destination
 

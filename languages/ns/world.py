@@ -197,11 +197,11 @@ class World:
         if (known := self.ignored.get(key)) is not None:
             known.times += 1
         else:
-            self.ignored[key] = Ignored(f"{key}: {text}" if key not in text else text, self.here())
+            self.ignored[key] = Ignored(f"{key}: {text}", self.here())
 
     def whole(self, number: Whole, unit: str) -> int:
         if number.cut:
-            self.ignore(f"whole {unit}", f"as in Emulab, what is finer than whole {unit} is cut off: {number.value} here")
+            self.ignore(f"finer than whole {unit}", f"cut off, as in Emulab, to {number.value}")
         return number.value
 
     def write(self, text: str) -> None:
