@@ -86,8 +86,12 @@ def _call(flow: str, ids: dict[str, str]) -> dict:
     from prefect.exceptions import CancelledRun
     from prefect.settings import get_current_settings
 
+    from tasks.places import likely_hosts
+    from tasks.sessions import expect
     from tasks.work import labels
 
+    for host in likely_hosts(ids, to_be_placed=flow == "instantiate"):
+        expect(host)
     get_current_settings().flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
     with tags("swapbed", *labels(ids)):
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 from prefect import task
 from sqlmodel import Session, col, select
 
 from models.database import reading, writing
-from models.instances import instance_by_id, placements
+from models.instances import instance_by_id, placements, run_by_id
 from models.leases import Lease
 from models.spec import Spec
 from models.states import HostState, InstanceState, PlacementState
@@ -42,6 +43,17 @@ def hosts_of(instance_id: str) -> list[HostReference]:
         ids = {place.host_id for place in placements(session, instance_id)} | ({home} if home else set())
         hosts = session.exec(select(Host).where(col(Host.id).in_(ids)))
         return [HostReference.of(host) for host in sorted(hosts, key=lambda host: (host.id != home, host.name))]
+
+
+def likely_hosts(ids: Mapping[str, str], *, to_be_placed: bool) -> list[HostReference]:
+    """Of a flow's ids: where the instance is, or will be if there is no choice."""
+    with reading() as session:
+        instance_id = run_by_id(session, ids["run_id"]).instance_id if "run_id" in ids else ids.get("instance_id")
+        hosts = list(session.exec(select(Host)))
+    known = hosts_of(instance_id) if instance_id else []
+    if known or not to_be_placed:
+        return known
+    return [HostReference.of(host) for host in hosts or [Host(name=socket.gethostname())]] if len(hosts) < 2 else []
 
 
 def placed_and_up(instance_id: str, lease: Lease) -> None:

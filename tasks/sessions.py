@@ -30,7 +30,7 @@ class HostReference(Message):
         return OverSsh(self.address, self.python) if self.python else OverSsh(self.address)
 
 
-_idle: dict[str, list[HostSession]] = {}
+_idle: dict[str | None, list[HostSession]] = {}  # by the host's address
 _lock = threading.Lock()
 
 
@@ -38,7 +38,7 @@ _lock = threading.Lock()
 def session_with(host: HostReference) -> Iterator[HostSession]:
     """One that is idle, or a new one. Lost, it is not used again."""
     with _lock:
-        waiting = _idle.setdefault(host.id, [])
+        waiting = _idle.setdefault(host.address, [])
         session = waiting.pop() if waiting else None
     session = session or HostSession(host.transport())
     try:
@@ -53,9 +53,14 @@ def session_with(host: HostReference) -> Iterator[HostSession]:
         _keep(host, session)
 
 
+def expect(host: HostReference) -> None:
+    """Begin a session that will be needed: an agent takes a third of a second to import itself, in which others can work."""
+    _keep(host, HostSession(host.transport()))
+
+
 def _keep(host: HostReference, session: HostSession) -> None:
     with _lock:
-        _idle.setdefault(host.id, []).append(session)
+        _idle.setdefault(host.address, []).append(session)
 
 
 def close_sessions() -> None:

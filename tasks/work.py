@@ -60,17 +60,14 @@ def named(verb: str) -> Callable[[], str]:
 
 def labels(ids: dict[str, Any]) -> list[str]:
     """Names for ids: of the instance, and `run 3`. What is unknown is named by its id."""
-    found: list[str] = []
-    with reading() as session:
-        try:
+    try:
+        with reading() as session:
             if run_id := ids.get("run_id"):
                 run = run_by_id(session, run_id)
-                found = [instance_by_id(session, run.instance_id).name, f"run {run.number}"]
-            elif instance_id := ids.get("instance_id"):
-                found = [instance_by_id(session, instance_id).name]
-        except NotFound:
-            found = []
-    return found or [str(value) for value in ids.values() if value]
+                return [instance_by_id(session, run.instance_id).name, f"run {run.number}"]
+            return [instance_by_id(session, ids["instance_id"]).name]
+    except (NotFound, KeyError):
+        return [str(value) for value in ids.values() if value]
 
 
 def worth_retrying(task: Any, run: Any, state: Any) -> bool:
