@@ -45,10 +45,10 @@ def _check_floors() -> None:
     home = Path(__file__).resolve().parent.parent
     for floor in FLOORS:
         spec = find_spec(floor)
-        origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-        if origin is None or origin.parent.parent != home:
-            raise ImportError(f"swapbed needs its own package '{floor}' ({home / floor}), but Python finds {origin or 'none'}: "
-                              f"rename that one, or start Python from another directory")
+        found = [Path(place).resolve() for place in (spec.submodule_search_locations or [spec.origin or ""])] if spec else []
+        if home / floor not in found:
+            raise ImportError(f"swapbed needs its own package '{floor}' ({home / floor}), but Python finds "
+                              f"{', '.join(map(str, found)) or 'none'}: rename that one, or start Python from another directory")
 
 
 _check_floors()

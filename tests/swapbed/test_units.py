@@ -16,7 +16,8 @@ def test_durations(value: float, text: str) -> None:
     assert units.duration(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(10_000_000, "10 Mbit/s"), (1_544_000, "1.54 Mbit/s"), (2.5e9, "2.5 Gbit/s"), (999, "999 bit/s"), (0, "0")])
+@pytest.mark.parametrize(("value", "text"), [(10_000_000, "10 Mbit/s"), (1_544_000, "1.54 Mbit/s"),
+                                             (2.5e9, "2.5 Gbit/s"), (999, "999 bit/s"), (0, "0")])
 def test_rates(value: float, text: str) -> None:
     assert units.rate(value) == text
 
