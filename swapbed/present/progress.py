@@ -1,7 +1,7 @@
 """Progress of whatever takes over a second, on stderr: a moving line on a terminal, one line per finished step elsewhere.
 
-A step is named by its text; `report` is given how much of it is done. Nothing is shown before `PATIENCE_S`, so that what
-is quick stays quiet.
+A step is named by its text; `report` is given how much of it is done. The moving line appears after `PATIENCE_S`, and only steps that
+took so long get a line of their own, so that what is quick stays quiet.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ def quiet(text: str, done: int = 0, total: int = 0) -> None:
 
 
 class _Lines:
-    """One line per step, written when the next one begins or all is over."""
+    """One line per step, written when it is over."""
 
     def __init__(self) -> None:
-        self.begun = self.step_begun = time.monotonic()
+        self.begun = time.monotonic()
         self.text: str | None = None
         self.last = (0, 0)
 
     def report(self, text: str, done: int = 0, total: int = 0) -> None:
         if text != self.text:
             self.finish()
-            self.text, self.step_begun = text, time.monotonic()
+            self.text, self.begun = text, time.monotonic()
         self.last = (done, total)
 
     def finish(self) -> None:
         now = time.monotonic()
         if self.text is not None and now - self.begun >= PATIENCE_S:
             done, total = self.last
-            sys.stderr.write(f"{self.text}{f' {done}/{total}' if total else ''} ({duration(round(now - self.step_begun, 2))})\n")
+            sys.stderr.write(f"{self.text}{f' {done}/{total}' if total else ''} ({duration(round(now - self.begun, 2))})\n")
             sys.stderr.flush()
 
 
