@@ -32,11 +32,9 @@ class Row:
     def cells(self) -> list[str]:
         middle = median(self.values)
         spread = f"{number(min(self.values))} – {number(max(self.values))}"
-        if not self.against:
-            return [self.what, f"{number(middle)} {self.unit}", spread, str(len(self.values)), "", ""]
-        other = median(self.against)
-        ratio = number(middle / other) if other else ""
-        return [self.what, f"{number(middle)} {self.unit}", spread, str(len(self.values)), f"{number(other)} {self.unit} ({self.whose})", ratio]
+        other = median(self.against) if self.against else 0
+        beside = [f"{number(other)} {self.unit} ({self.whose})", number(middle / other)] if other else ["", ""]
+        return [self.what, f"{number(middle)} {self.unit}", spread, str(len(self.values)), *beside]
 
 
 @dataclass
