@@ -77,7 +77,11 @@ class Catalog:
         return {name: [place for _, place in sorted(places)] for name, places in found.items()}
 
     def expect(self, session: Session, name: str, size_bytes: int, transfer_id: str, writer: str, lifetime_s: float) -> None:
-        """A pack of that name may arrive, by somebody's permission, during lifetime_s. Raises Conflict if the name has been used."""
+        """A pack of that name may arrive, by somebody's permission, during lifetime_s. Raises Conflict if another used the name."""
+        again = update(PACK).where(PACK.c.name == name, PACK.c.transfer_id == transfer_id, PACK.c.size_bytes == size_bytes,
+                                   PACK.c.state == PackState.GRANTED)
+        if session.connection().execute(again.values(writable_until_s=DatabaseNow() + lifetime_s)).rowcount:
+            return
         if session.connection().execute(select(PACK.c.id).where(PACK.c.name == name)).first():
             raise Conflict("a pack of this name has been announced before", where=name)
         session.connection().execute(insert(PACK).values(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ WORKERS = max(2, os.cpu_count() or 2)
 BATCHES = 2 * WORKERS + 2
 CONNECTIONS = 4
 NODE_BATCH, NODE_BATCH_BYTES = 128, 1 << 20
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
 
 Again = Callable[[], bytes]
 """Reads one chunk a second time."""
@@ -152,16 +154,21 @@ class Ingest:
             self._report()
 
     def _settle_deferred(self) -> None:
-        """What others were sending: they have done so, or we do."""
-        deferred, self._deferred = self._deferred, {}
-        answer = self.sink.ask(list(deferred), final=True) if deferred else None
-        for name in answer.unknown if answer else ():
-            kind, again = deferred[name]
-            data = again()
-            if name_of(data) != name:
-                raise Conflict("what is being stored was changed meanwhile", where=f"chunk {name.hex()}",
-                               next="Store it again, from a copy at rest")
-            self._pack(name, kind, len(data), compress(data, self.level))
+        """What others were sending: wait until they have, or until the sink believes it no longer, and do it ourselves then."""
+        pause_s = FIRST_PAUSE_S
+        while self._deferred:
+            answer = self.sink.ask(list(self._deferred))
+            for name in answer.unknown:
+                kind, again = self._deferred[name]
+                data = again()
+                if name_of(data) != name:
+                    raise Conflict("what is being stored was changed meanwhile", where=f"chunk {name.hex()}",
+                                   next="Store it again, from a copy at rest")
+                self._pack(name, kind, len(data), compress(data, self.level))
+            self._deferred = {name: self._deferred[name] for name in answer.elsewhere}
+            if self._deferred:
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _drain(self) -> None:
         self._check()

@@ -69,8 +69,11 @@ class Permission:
 class Presigner(Protocol):
     """Lets somebody without credentials make one request. S3 has this itself; for a local directory the gate does it."""
 
-    def permit_put(self, key: str, size_bytes: int, md5_base64: str, lifetime_s: int) -> Permission:
-        """PUT of exactly so many bytes with that MD5 under that key."""
+    overwrites: bool
+    """Whether a permission to put could be used again, within its lifetime, to replace what it put."""
+
+    def permit_put(self, key: str, size_bytes: int, lifetime_s: int) -> Permission:
+        """PUT of exactly so many bytes under that key."""
 
     def permit_get(self, key: str, start: int, end: int, lifetime_s: int) -> Permission:
         """GET of exactly these bytes of that object."""

@@ -33,6 +33,8 @@ FAULTS = (BotoCoreError, ClientError, HTTPError, OSError)
 class S3Objects:
     """`ObjectStore` and `Presigner` on one bucket, all keys below prefix (empty, or ending in '/')."""
 
+    overwrites = True  # a conditional PUT would prevent it, where the server heeds conditions
+
     def __init__(self, bucket: str, prefix: str = "", *, endpoint: str | None = None, access_key: str | None = None,
                  secret_key: str | None = None, region: str = "us-east-1", attempts: int = ATTEMPTS):
         self.bucket, self.prefix, self.endpoint = bucket, prefix, endpoint
@@ -85,10 +87,9 @@ class S3Objects:
             for at in range(0, len(doomed), DELETE_BATCH):
                 self._delete(doomed[at:at + DELETE_BATCH])
 
-    def permit_put(self, key: str, size_bytes: int, md5_base64: str, lifetime_s: int) -> Permission:
-        """The server itself refuses a body of another length or MD5, and a request without these headers."""
-        return Permission(self._presign("put_object", key, lifetime_s, ContentLength=size_bytes, ContentMD5=md5_base64),
-                          {"Content-MD5": md5_base64, "Content-Length": str(size_bytes)})
+    def permit_put(self, key: str, size_bytes: int, lifetime_s: int) -> Permission:
+        """The server itself refuses a body of another length."""
+        return Permission(self._presign("put_object", key, lifetime_s, ContentLength=size_bytes), {"Content-Length": str(size_bytes)})
 
     def permit_get(self, key: str, start: int, end: int, lifetime_s: int) -> Permission:
         """The server itself refuses another range, and a request without one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, case, insert, select, update
 from sqlmodel import Session
 
 from models.database import writing
@@ -45,10 +45,11 @@ def open_transfer(on: Engine, project_id: str, operation: str, *, instance: str 
 
 
 def renew(session: Session, transfer_id: str, life_s: float = LIFE_S, **columns: object) -> None:
-    """It is used now. Raises Denied if it is over."""
+    """It is used now, and lives at least life_s longer. Raises Denied if it is over."""
+    until = DatabaseNow() + life_s
     alive = session.connection().execute(
         update(TRANSFER).where(TRANSFER.c.id == transfer_id, TRANSFER.c.state == TransferState.OPEN, TRANSFER.c.expires_s > DatabaseNow())
-        .values(expires_s=DatabaseNow() + life_s, **columns))
+        .values(expires_s=case((TRANSFER.c.expires_s > until, TRANSFER.c.expires_s), else_=until), **columns))
     if alive.rowcount != 1:
         raise Denied("this transfer is over, or was silent for too long", where=f"transfer {transfer_id}",
                      next="Begin a new one; what has arrived is not sent again")

@@ -13,11 +13,13 @@ from sqlalchemy import Engine
 
 from models.database import connect
 from models.migrations import upgrade
+from storage.gate import Gate
 from storage.local_objects import LocalObjects
 from storage.objects import ObjectStore
 from storage.s3_objects import S3Objects
 from storage.s3_server import S3Server, start_juicefs, start_seaweedfs
 from storage.store import Store
+from tests.storage.samples import KEY
 
 ACCESS_KEY, SECRET_KEY = "swapbed-tests", "not-a-secret-1234"
 KINDS = ("local", "juicefs", "seaweedfs")
@@ -93,3 +95,16 @@ def store(catalog_database: Engine, tmp_path: Path) -> Store:
 def any_store(catalog_database: Engine, objects: ObjectStore) -> Store:
     """An empty store on every kind of object store."""
     return Store(catalog_database, objects, "test")
+
+
+@pytest.fixture
+def gate(any_store: Store) -> Iterator[Gate]:
+    """A gate before a store of every kind."""
+    with Gate(any_store.catalog.on, any_store.objects, KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def local_gate(store: Store) -> Iterator[Gate]:
+    with Gate(store.catalog.on, store.objects, KEY) as running:
+        yield running
