@@ -140,6 +140,7 @@ def start_nodes(layout: InstanceLayout, journal: Journal, spec: Spec, nodes: Seq
     """Networks, then inits, whose cgroups must be there: they are born in them."""
     routing = Routing(spec)
     plans = node_network.plan(spec, [node.name for node in nodes], routing)
+    node_network.make_room_for_neighbours(spec)
     networks = node_network.build(plans)
     try:
         started: dict[str, ProcessIdentity] = {}

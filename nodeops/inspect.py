@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+from models.errors import NotFound
 from models.protocol.host import DAEMONS, InstanceStatus, NodeStatus
 from models.settings import settings
 from nodeops import cgroups, daemons
@@ -23,11 +25,17 @@ def status(layout: InstanceLayout) -> InstanceStatus:
 
 
 def all_status() -> Iterator[InstanceStatus]:
-    """Of every instance on this host that has a record."""
+    """Of every instance on this host; of one whose making was cut short before its record was written, no more than the id is true."""
     root = settings().instances_dir
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        if read_record(layout_of(path.name)) is not None:
-            yield status(layout_of(path.name))
+        try:
+            if read_record(layout_of(path.name)) is None:
+                born = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                yield InstanceStatus(instance=path.name, name=path.name, project="", state="creating", fence=0, created_at=born)
+            else:
+                yield status(layout_of(path.name))
+        except (NotFound, FileNotFoundError):
+            continue  # destroyed meanwhile
 
 
 def _node(layout: InstanceLayout, name: str, where: cgroups.Hierarchies) -> NodeStatus:

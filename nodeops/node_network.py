@@ -25,6 +25,8 @@ from nodeops.wires import tap
 PRESET_MEMBERS = 128
 SYSCTL = Path("/proc/sys/net")
 LOOPBACK = 1
+GC_LIMITS = ("gc_thresh1", "gc_thresh2", "gc_thresh3")
+LEARNED = 64  # neighbours per member of a large LAN that the kernel may have to know at once
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,21 @@ def plan(spec: Spec, nodes: Sequence[str], routing: Routing) -> list[NetworkPlan
                 interfaces[member.node].append(InterfacePlan(member.interface, member.mac, addresses,
                                                              any(address.version == 6 for address in addresses), others))
     return [NetworkPlan(node, tuple(interfaces[node]), routing.routes(node)) for node in nodes]
+
+
+def make_room_for_neighbours(spec: Spec) -> None:
+    """Let this host's kernel know enough neighbours for the LANs whose members learn each other: its limit is one for all namespaces.
+
+    Raised only, and not lowered afterwards: other instances may rely on it by then, and an unused limit costs nothing.
+    """
+    members = sum(len(lan.members) for lan in spec.lans if len(lan.members) > PRESET_MEMBERS)
+    if not members:
+        return
+    for family in ("ipv4", "ipv6"):
+        for limit, wanted in zip(GC_LIMITS, (members * LEARNED // 4, members * LEARNED // 2, members * LEARNED), strict=True):
+            path = SYSCTL / family / "neigh/default" / limit
+            if path.exists() and int(path.read_text()) < wanted:
+                path.write_text(str(wanted))
 
 
 def _known_members(lan: Lan) -> list[tuple[str, str, tuple[int, bytes]]]:
