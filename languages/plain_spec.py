@@ -48,8 +48,9 @@ def own_fields(spec: Spec) -> dict[str, Plain]:
 
 
 def parameters(spec: Spec) -> dict[str, dict[str, Plain]]:
-    return {p.name: {"default": p.default, "type": p.type, **({"description": p.description} if p.description else {})}
-            for p in spec.parameters}
+    """Each with its type, and default and description where it has them."""
+    return {p.name: {**({"default": p.default} if p.default is not None else {}), "type": p.type,
+                     **({"description": p.description} if p.description else {})} for p in spec.parameters}
 
 
 def node(part: Node) -> dict[str, Plain]:

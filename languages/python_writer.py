@@ -30,7 +30,7 @@ def _calls(spec: Spec, datastore: str | None) -> Iterator[str]:
     if datastore is not None:
         yield _call("datastore", datastore)
     for name, said in plain_spec.parameters(spec).items():
-        yield _call("parameter", name, said.pop("default"), **said)
+        yield _call("parameter", name, **said)
     hooks = {key: own.pop(key) for key in ("on_start", "on_stop") if key in own}
     for key, value in own.items():
         yield _call("environment", value) if key == "environment" else _call("rules", **value) if key == "rules" else _call(key, value)

@@ -21,6 +21,7 @@ DEPTH_LIMIT = 40
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("", "~", "null", "Null", "NULL")
+_NULL_TAG = "tag:yaml.org,2002:null"
 _TAGS = tuple("tag:yaml.org,2002:" + name for name in ("str", "int", "float", "bool", "null", "seq", "map"))
 
 
@@ -121,7 +122,7 @@ class _Builder:
             self._alias(event.anchor or "", line)
         elif isinstance(event, yaml.ScalarEvent):
             self._check_tag(event, line)
-            plain = event.implicit[0]
+            plain = event.implicit[0] or event.tag == _NULL_TAG
             scalar = Scalar(None if plain and event.value in _NULLS else event.value, line, plain)
             self._finish(scalar, 1, event.anchor)
         elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
