@@ -148,7 +148,8 @@ class Show(Message):
 class ShownPipe(Message):
     """One pipe: as the spec asks, as it is shaped now, and what it did.
 
-    late_*: actual minus planned departure; None before any frame was held. achieved_bps: while saturated, since the bandwidth last
+    late_*: actual minus planned departure, in virtual time; None before any frame was held. It does not add up: how late a path's frames
+    arrived is its downlink's lateness alone. achieved_bps: while saturated, since the bandwidth last
     changed. missed_frames (uplink): sent by the node, never seen by the wires. refused_frames (downlink): not taken by the node.
     """
 

@@ -6,6 +6,7 @@ A frame's whole fate is decided when it enters, so that the work per frame is on
   Changing it re-plans whatever has not begun to be sent; the frame being sent ends as it began.
 - Delay, jitter, loss, the queue's limit: as they are when a frame enters. Jitter never reorders: a frame leaves no earlier than the one
   before it. A lost frame takes its place in queue and bandwidth first.
+- HELD_FRAMES and HELD_BYTES bound what a pipe holds; what comes on top counts as dropped by the queue.
 - `fed_bps`: the rate at which frames arrive bit by bit (a link's other half). Bits are passed on as they come, so that a path through
   two pipes of one rate costs one transmission time, not two; where this pipe is not the slower one its bandwidth adds nothing.
 """
@@ -23,6 +24,7 @@ from nodeops.wires.randomness import Uniforms, deviation
 from nodeops.wires.red import BIT_NS, RedQueue, Verdict
 
 Timed = tuple[int, bytes, int, int]  # virtual ns, frame with its virtio-net header, bytes and packets on the wire
+HELD_FRAMES, HELD_BYTES = 1_000_000, 1 << 30  # a long delay at a high rate must not take all of the host's memory
 WHOLE_BPS = 524_288_000  # a super-frame of 64 KiB fills a slower pipe for more than a millisecond
 
 
@@ -61,9 +63,9 @@ class Pipe:
         self._in_bytes += sum([timed[2] for timed in arrivals])
         self._in_frames += sum([timed[3] for timed in arrivals])
         if not self.up:
-            for _, _, size, packets in arrivals:
-                self._dropped_down += packets
-                self._dropped_bytes += size
+            self._dropped_down += self._refuse(arrivals)
+        elif len(self._flying) >= HELD_FRAMES or self._in_bytes - self._out_bytes - self._dropped_bytes > HELD_BYTES:
+            self._dropped_queue += self._refuse(arrivals)
         elif self._plain and arrivals[0][0] >= self._sent_ns and arrivals[0][0] + self._delay_ns >= self._last_due_ns:
             delay = self._delay_ns
             self._flying.extend([(at + delay, frame, size, packets) for at, frame, size, packets in arrivals])
@@ -154,6 +156,11 @@ class Pipe:
     def _count(self, tally: Tally) -> None:
         for name, value in tally:
             setattr(self, f"_{name}", value)
+
+    def _refuse(self, arrivals: Sequence[Timed]) -> int:
+        """Count their bytes as dropped; returns how many frames they are."""
+        self._dropped_bytes += sum([timed[2] for timed in arrivals])
+        return sum([timed[3] for timed in arrivals])
 
     def _begin(self, now_ns: int) -> None:
         """Take from the queue what has begun to be sent by now."""

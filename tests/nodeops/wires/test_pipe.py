@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.protocol.wires import PipeState
 from models.spec import Queue, Red, Shaping
+from nodeops.wires import pipe as pipe_module
 from nodeops.wires.frames import PLAIN
 from nodeops.wires.pipe import Pipe
 from nodeops.wires.randomness import Uniforms
@@ -207,3 +208,12 @@ def test_red_marks_what_is_ecn_capable_instead_of_dropping():
     marked = [f for _, f, _, _ in pipe.leave(FOREVER) if f != data]
     assert len(marked) == tally.marked
     assert all(f[10 + 14 + 1] & 3 == 3 and int.from_bytes(f[24:44], "big") % 65535 == 0 for f in marked)
+
+
+def test_what_a_pipe_holds_is_bounded(monkeypatch):
+    monkeypatch.setattr(pipe_module, "HELD_FRAMES", 10)
+    pipe = Pipe(Shaping(delay_s=60), SEED)
+    for index in range(20):
+        pipe.enter([(index, frame(index, 60), 60, 1)])
+    assert len(list(pipe.held())) == 10
+    assert pipe.tally().dropped_queue == 10
