@@ -222,7 +222,7 @@ class Saved(Message):
 class CaptureStart(Message):
     """path: absolute; a file that is made anew, or a named pipe that somebody reads. program: classic BPF, see nodeops.wires.filter.
 
-    zero_ns: the virtual time that the file calls 0.
+    zero_ns: the virtual time that the file calls 0. sent_only: what the nodes send, not what they get.
     """
 
     lan: str
@@ -231,6 +231,7 @@ class CaptureStart(Message):
     snap_bytes: int = Field(default=0, ge=0, description="0: whole frames")
     program: tuple[tuple[int, int, int, int], ...] = ()
     zero_ns: int = 0
+    sent_only: bool = False
 
 
 class CaptureNumber(Message):

@@ -26,9 +26,10 @@ class Capture:
     """Open until `end`, or until its file is `broken`. zero_ns: the virtual time written as 0, such as a run's begin."""
 
     def __init__(self, path: Path, places: Iterable[Place], *, snap_bytes: int = 0, program: Program = (), zero_ns: int = 0,
-                 now_ns: int = 0):
+                 now_ns: int = 0, sent_only: bool = False):
         self.places = tuple(places)
         self.frames = self.dropped = 0
+        self._sent_only = sent_only
         self._snap, self._zero_ns = snap_bytes or WHOLE_BYTES, zero_ns
         self._filter = KernelFilter(program) if program else None
         self._index = {id(place): index for index, place in enumerate(self.places)}
@@ -54,8 +55,9 @@ class Capture:
             self._packet(place, at, frame, pcapng.OUTBOUND)
 
     def received(self, place: Place, departures: Iterable[Timed], now_ns: int) -> None:
-        for _, frame, _, _ in departures:
-            self._packet(place, now_ns, frame, pcapng.INBOUND)
+        if not self._sent_only:
+            for _, frame, _, _ in departures:
+                self._packet(place, now_ns, frame, pcapng.INBOUND)
 
     def flush(self) -> None:
         if self._pending:

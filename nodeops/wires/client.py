@@ -90,10 +90,11 @@ class WiresClient:
         self._control.call("restore", Directory(path=str(directory)), Nothing)
 
     def capture_start(self, lan: str, path: Path, *, member: str | None = None, snap_bytes: int = 0, expression: str = "",
-                      zero_ns: int = 0) -> int:
+                      zero_ns: int = 0, sent_only: bool = False) -> int:
         """Returns the number to stop it by. path: absolute; a named pipe must have its reader already."""
         program = compile_filter(expression) if expression else ()
-        start = CaptureStart(lan=lan, member=member, path=str(path), snap_bytes=snap_bytes, program=program, zero_ns=zero_ns)
+        start = CaptureStart(lan=lan, member=member, path=str(path), snap_bytes=snap_bytes, program=program, zero_ns=zero_ns,
+                             sent_only=sent_only)
         return self._control.call("capture_start", start, CaptureNumber).number
 
     def capture_stop(self, number: int) -> CaptureEnded:

@@ -126,7 +126,7 @@ class Operations:
     def capture_start(self, wanted: CaptureStart) -> CaptureNumber:
         places = self._targets(wanted.lan, wanted.member)
         capture = Capture(Path(wanted.path), places, snap_bytes=wanted.snap_bytes, program=wanted.program, zero_ns=wanted.zero_ns,
-                          now_ns=self.service.now_ns())
+                          now_ns=self.service.now_ns(), sent_only=wanted.sent_only)
         for place in places:
             place.captures += (capture,)
         self.network.settle(self.network.lan(wanted.lan))
