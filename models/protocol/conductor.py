@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from models.events import Arguments, Seconds
 from models.protocol.control import Message, Nothing, Operation
@@ -197,7 +197,8 @@ class OutboxLines(Message):
 
 
 class RecordedEvent(Message):
-    """offset_ns: recorded time since the recording began. node: where a command was run by hand (its target is then no agent of the template)."""
+    """offset_ns: recorded time since the recording began. node: where a command was run by hand; its target is then no agent of the
+    template yet."""
 
     offset_ns: int
     target: str
@@ -239,17 +240,23 @@ class Suspended(Message):
     virtual_ns: int
 
 
-class SavedState(Message):
-    """All that a conductor knows, for `restore` on any host. content is `nodeops.conductor`'s own."""
+class Save(Message):
+    """Into a directory that exists and is of this operation alone: conductor.json, events.jsonl, outbox.jsonl. Nothing names the host."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal[1] = 1
-    virtual_ns: int
-    content: dict[str, Any]
+    path: str
 
 
-class Nodes(Message):
+class Restore(Message):
+    """next_message: number of the next outbox line; the controller has heard what comes before. 0: a fork, whose outbox is empty.
+
+    None: as saved, or as this instance's own outbox stands, whichever is higher.
+    """
+
+    path: str
+    next_message: int | None = None
+
+
+class SomeNodes(Message):
     """Some of the instance's nodes; empty: all."""
 
     nodes: tuple[str, ...] = ()
@@ -275,11 +282,11 @@ OPERATIONS: dict[str, Operation] = {
     "suspend": Operation(takes=At, gives=Suspended),
     "resume": Operation(takes=At, gives=Nothing),
     # Both only while suspended.
-    "save": Operation(takes=Nothing, gives=SavedState),
-    "restore": Operation(takes=SavedState, gives=Nothing),
+    "save": Operation(takes=Save, gives=Nothing),
+    "restore": Operation(takes=Restore, gives=Nothing),
     # Takes over spec.json as it is now; what is in progress goes on.
     "reload": Operation(takes=Nothing, gives=Nothing),
     # Answers when the nodes' inits are connected (after a node was started again).
-    "connect": Operation(takes=Nodes, gives=Hello),
+    "connect": Operation(takes=SomeNodes, gives=Hello),
     "stop": Operation(takes=Nothing, gives=Nothing),
 }

@@ -16,7 +16,7 @@ has `event=`, and is one of the models below.
     adopt invocation=                       → accepted= waiting= (bytes of input); an `exec` session parted from its client by `quiesce`
     acknowledge invocation=                 the driver has noted its Exit
     answer petition= error= text=           to a Petition
-    stat|list|read|write|mkdir|symlink|rename|unlink|attributes path= …     see nodeops/init/files.c
+    stat|list|read|write|mkdir|symlink|rename|unlink|attributes|clear path= …     see nodeops/init/files.c
     quiesce                                 all connections from outside end, so that the node can be dumped
     reboot                                  all processes die, init starts anew; there is no answer
     halt                                    all processes die, init with them; there is no answer

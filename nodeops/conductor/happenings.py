@@ -92,12 +92,14 @@ class NodeDied(Told):
 
 
 class NodeBack(Told):
-    """A node's init answers (again). fresh: it was started anew, so nothing runs in it; else running names what does."""
+    """A node's init answers (again). incarnation: another one than before if it was started anew; then nothing runs in it. running: the
+    invocations it knows. last_order: the highest number it has seen; new ones must be higher."""
 
     what: Literal["node-back"] = "node-back"
     node: str
-    fresh: bool
+    incarnation: int
     running: tuple[str, ...] = ()
+    last_order: int = 0
 
 
 class BeginRun(Told):
@@ -147,7 +149,7 @@ class Noted(Told):
     """Something that belongs into events.jsonl and changes nothing: suspended, resumed, restarted."""
 
     what: Literal["noted"] = "noted"
-    kind: str
+    about: str
     detail: dict[str, int | str] = {}
 
 

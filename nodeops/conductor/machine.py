@@ -113,9 +113,12 @@ class Machine:
 
     def _node_back(self, told: h.NodeBack) -> None:
         was_dead = told.node in self.state.dead
+        fresh = self.state.incarnations.setdefault(told.node, told.incarnation) != told.incarnation
+        self.state.incarnations[told.node] = told.incarnation
         self.state.dead.discard(told.node)
         self.state.halted.discard(told.node)
-        if told.fresh:
+        self.state.next_order = max(self.state.next_order, told.last_order + 1)
+        if fresh:
             self.state.petitions.pop(told.node, None)
             self._drop_orders(told.node, "the node was started anew")
             self.programs.forget(told.node, "the node was started anew")
@@ -123,7 +126,7 @@ class Machine:
             ordered = [order.invocation for order in self.state.outstanding.values() if isinstance(order, h.StartProgram | h.StartTraffic)]
             self.programs.forget(told.node, "it ended while nobody watched", {*told.running, *ordered})
         if was_dead:
-            self.stage.say("node-back", target=told.node, detail={"fresh": told.fresh})
+            self.stage.say("node-back", target=told.node)
 
     def _drop_orders(self, node: str, error: str) -> None:
         """Of a dead node; one that was to kill it has succeeded."""
@@ -132,5 +135,5 @@ class Machine:
             self.programs.done(order, Outcome() if isinstance(order, h.ChangeNode) else Outcome(code=UNDELIVERED, error=error))
 
     def _noted(self, told: h.Noted) -> None:
-        self.stage.say(told.kind, detail=dict(told.detail))
+        self.stage.say(told.about, detail=dict(told.detail))
 

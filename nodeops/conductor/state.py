@@ -107,7 +107,8 @@ class Run(Known):
 
 class State(Known):
     """alarms: a heap of (due_ns, order, what, key). busy: sequence, timeline or group → token of what is in progress there.
-    outstanding: orders not done yet. petitions: node → number of the last request from inside it that was taken up."""
+    outstanding: orders not done yet. petitions: node → number of the last request from inside it that was taken up.
+    incarnations: node → which boot of it."""
 
     next_line: int = 0
     next_message: int = 0
@@ -123,6 +124,7 @@ class State(Known):
     alarms: list[tuple[int, int, Alarm, str]] = []
     outstanding: dict[int, AnyOrder] = {}
     petitions: dict[str, int] = {}
+    incarnations: dict[str, int] = {}
     dead: set[str] = set()
     halted: set[str] = set()
     recordings: list[Recording] = []

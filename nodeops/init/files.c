@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { PIECE_BYTES = 512 << 10, LISTING_BYTES = 256 << 10 };
+enum { PIECE_BYTES = 512 << 10, LISTING_BYTES = 256 << 10, DIRECTORIES_OPEN = 16 };
 
 static bool failed(struct connection *connection, const struct message *asked, const char *path) {
     int number = errno;
@@ -136,9 +137,15 @@ static int set_attributes(const struct message *asked, const char *path) {
     return modified >= 0 ? utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) : 0;
 }
 
+/* Whoever writes to it goes on at its beginning, if it appends (open(2), O_APPEND). */
+static int empty_file(const char *path, const struct stat *info, int type, struct FTW *where) {
+    (void)where;
+    return type == FTW_F && S_ISREG(info->st_mode) && info->st_size ? truncate(path, 0) : 0;
+}
+
 /* False: operation is none of these. Paths are as root of the node sees them. */
 bool file_command(struct connection *connection, const struct message *asked, const char *operation) {
-    static const char *known[] = {"stat", "list", "read", "write", "mkdir", "symlink", "rename", "unlink", "attributes", NULL};
+    static const char *known[] = {"stat", "list", "read", "write", "mkdir", "symlink", "rename", "unlink", "attributes", "clear", NULL};
     int which = 0;
     while (known[which] && strcmp(known[which], operation)) which++;
     if (!known[which]) return false;
@@ -156,6 +163,7 @@ bool file_command(struct connection *connection, const struct message *asked, co
     case 5: return done(connection, asked, path, symlink(target, path));
     case 6: return done(connection, asked, path, rename(path, target));
     case 7: return done(connection, asked, path, remove(path));
+    case 9: return done(connection, asked, path, nftw(path, empty_file, DIRECTORIES_OPEN, FTW_PHYS) ? -1 : 0);
     default: return done(connection, asked, path, set_attributes(asked, path));
     }
 }

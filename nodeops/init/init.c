@@ -330,8 +330,7 @@ int init_main(int control_fd) {
             case STREAM: stream_ready((struct stream *)source, events[i].events); break;
             }
         }
-        invocations_report(told.fd);
-        invocations_reap();
+        invocations_reap(told.fd);
         bury_connections();
         invocations_bury();
     }

@@ -81,7 +81,7 @@ void invocation_resize(struct connection *connection, const struct message *aske
 void invocation_adopt(struct connection *connection, const struct message *asked);
 void invocation_acknowledge(struct connection *connection, const struct message *asked);
 void invocations_report(int reports);
-void invocations_reap(void);
+void invocations_reap(int reports);
 void invocations_tell(void);               /* everything the driver has not been told; after it attached */
 void invocations_unblock(struct connection *connection);
 void invocations_orphan(struct connection *connection);

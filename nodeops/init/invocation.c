@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGUMENTS_LIMIT = 4096, INVOCATIONS_LIMIT = 8192 };
+enum { ARGUMENTS_LIMIT = 4096, INVOCATIONS_LIMIT = 8192, REAPED_AT_ONCE = 64 };
 
 struct invocation *invocations;
 static int invocation_count;
@@ -216,25 +216,36 @@ void invocations_report(int reports) {
     }
 }
 
-/* Orphans whose shim somebody killed end up here, too; they are nobody's. */
-void invocations_reap(void) {
-    for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;) {
-        struct invocation *one = by_shim(pid);
-        if (!one) continue;
-        one->gone = true;
-        one->killing = false;
-        if (!one->exited) {
-            one->exited = true;
-            one->ended.at_ns = monotonic_ns();
-            snprintf(one->failure, sizeof one->failure, "its shim was killed");
-            for (int i = 1; i < 3; i++)
-                if (one->streams[i].source.fd >= 0) pump_output(&one->streams[i]);
-        }
-        if (!one->total.at_ns) one->total.at_ns = monotonic_ns();
-        close_stream(&one->streams[0]);
-        tell(one);
-        if (one->told_gone && !one->kept) one->dead = true;
+static void bury_shim(struct invocation *one) {
+    one->gone = true;
+    one->killing = false;
+    if (!one->exited) {
+        one->exited = true;
+        one->ended.at_ns = monotonic_ns();
+        snprintf(one->failure, sizeof one->failure, "its shim was killed");
+        for (int i = 1; i < 3; i++)
+            if (one->streams[i].source.fd >= 0) pump_output(&one->streams[i]);
     }
+    if (!one->total.at_ns) one->total.at_ns = monotonic_ns();
+    close_stream(&one->streams[0]);
+    tell(one);
+    if (one->told_gone && !one->kept) one->dead = true;
+}
+
+/* A shim reports before it ends, so what is read after its pid was reaped includes its last report. Orphans whose shim somebody
+ * killed are reaped here, too; they are nobody's. */
+void invocations_reap(int reports) {
+    pid_t pids[REAPED_AT_ONCE];
+    int count;
+    do {
+        count = 0;
+        while (count < REAPED_AT_ONCE && (pids[count] = waitpid(-1, NULL, WNOHANG)) > 0) count++;
+        invocations_report(reports);
+        for (int i = 0; i < count; i++) {
+            struct invocation *one = by_shim(pids[i]);
+            if (one) bury_shim(one);
+        }
+    } while (count == REAPED_AT_ONCE);
 }
 
 bool invocations_kill_again(void) {

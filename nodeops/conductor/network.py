@@ -1,0 +1,104 @@
+"""Orders about links and LANs, as operations of the wires: events, and traces for the run's record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from models.errors import SwapbedError
+from models.events import Arguments
+from models.protocol.conductor import UNDELIVERED, Outcome
+from models.protocol.wires import CaptureEnded, CaptureNumber, CaptureStart, Change, Target
+from models.spec import Lan, Spec
+from nodeops.conductor.happenings import ChangeLan
+from nodeops.conductor.wires_link import WiresLink
+
+HEADER_BYTES = 64  # what a `header` trace keeps of a frame
+Program = tuple[tuple[int, int, int, int], ...]
+
+
+class Step:
+    """One operation of the wires. note: is told its result."""
+
+    def __init__(self, operation: str, takes: BaseModel, note: Callable[[dict[str, Any]], None] | None = None):
+        self.operation, self.takes, self.note = operation, takes, note
+
+
+class Network:
+    """done(order number, outcome) is called when an order was carried out. captures: name of a file → number that the wires gave it."""
+
+    def __init__(self, link: WiresLink, traces: Path, spec: Spec, captures: dict[str, int], done: Callable[[int, Outcome], None],
+                 compile_filter: Callable[[str], Program]):
+        self.link, self.traces, self.captures = link, traces, captures
+        self.run, self.zero_ns = 0, 0  # of the run whose traces are written
+        self._done, self._compile = done, compile_filter
+        self.take(spec)
+
+    def take(self, spec: Spec) -> None:
+        self._lans: dict[str, Lan] = {lan.name: lan for lan in spec.lans}
+
+    def order(self, order: ChangeLan) -> None:
+        try:
+            steps = self._steps(order.verb, self._lans[order.lan], order.arguments)
+        except (SwapbedError, KeyError) as error:
+            self._done(order.number, Outcome(code=UNDELIVERED, error=str(error)))
+            return
+        outcomes: list[Outcome] = []
+        if not steps:
+            self._done(order.number, Outcome())
+        for step in steps:
+            self.link.ask(step.operation, step.takes, partial(self._ended, order.number, step, len(steps), outcomes))
+
+    def _ended(self, order: int, step: Step, count: int, outcomes: list[Outcome], result: dict[str, Any], outcome: Outcome) -> None:
+        """The order is done when all its steps are; the first that failed is its outcome."""
+        if step.operation == "capture_stop" and outcome.ok and not CaptureEnded.model_validate(result).written:
+            self.link.ask(step.operation, step.takes, partial(self._ended, order, step, count, outcomes))
+            return
+        if step.note is not None and outcome.ok:
+            step.note(result)
+        outcomes.append(outcome)
+        if len(outcomes) == count:
+            self._done(order, next((one for one in outcomes if not one.ok), Outcome()))
+
+    def _steps(self, verb: str, lan: Lan, arguments: Arguments) -> list[Step]:
+        if verb == "modify":
+            return [Step("change", Change(lan=lan.name, values=arguments))]
+        if verb in ("up", "down", "reset"):
+            return [Step(verb, Target(lan=lan.name, member=arguments.member))]
+        return self._trace(verb, lan, arguments)
+
+    def _trace(self, verb: str, lan: Lan, arguments: Arguments) -> list[Step]:
+        """A file for the LAN, or for each member that is traced by itself. `monitor` needs none: the wires always count."""
+        trace = lan.trace
+        if trace is not None and trace.what == "monitor":
+            return []
+        members: list[str | None] = [arguments.member] if arguments.member else [*(trace.members if trace is not None else ())]
+        if trace is not None and trace.end_nodes and not members:
+            members = [member.node for member in lan.members]
+        steps: list[Step] = []
+        for member in members or [None]:
+            prefix = f"{lan.name}.{member}" if member else lan.name
+            running = [name for name in self.captures if name.rpartition(".")[0] == prefix]
+            if verb in ("trace-stop", "trace-snapshot"):
+                steps += [Step("capture_stop", CaptureNumber(number=self.captures.pop(name))) for name in running]
+            if verb == "trace-snapshot" or (verb == "trace-start" and not running):
+                steps.append(self._start(lan, member, prefix))
+        return steps
+
+    def _start(self, lan: Lan, member: str | None, prefix: str) -> Step:
+        directory = self.traces / str(self.run)
+        directory.mkdir(parents=True, exist_ok=True)
+        name = f"{prefix}.{1 + len([*directory.glob(f'{prefix}.*.pcapng')])}"
+        trace = lan.trace
+        snap_bytes = (trace.snap_bytes or (HEADER_BYTES if trace.what == "header" else 0)) if trace is not None else HEADER_BYTES
+        program = self._compile(trace.filter) if trace is not None and trace.filter else ()
+        start = CaptureStart(lan=lan.name, member=member, path=str(directory / f"{name}.pcapng"), snap_bytes=snap_bytes, program=program,
+                             zero_ns=self.zero_ns)
+        return Step("capture_start", start, partial(self._started, name))
+
+    def _started(self, name: str, result: dict[str, Any]) -> None:
+        self.captures[name] = result["number"]
