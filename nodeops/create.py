@@ -13,7 +13,7 @@ from models.protocol.host import DAEMONS, Create
 from models.routes import Routing
 from models.settings import settings
 from models.spec import Node, Spec
-from nodeops import cgroups, daemons, layer, node_files, node_network, outside, upper_layers
+from nodeops import cgroups, daemons, furnish, layer, node_files, node_network, outside, upper_layers
 from nodeops.clock import VirtualClock
 from nodeops.destroy import clear
 from nodeops.identity import ProcessIdentity
@@ -89,6 +89,7 @@ def _check_host(wanted: Create, nodes: Sequence[Node]) -> None:
         base_of(node, wanted.images)
         if node.outside:
             outside.check_tool()
+        furnish.check(node, Path(wanted.datastore or "/nonexistent"))
     there = settings().state_dir
     while not there.exists():
         there = there.parent
@@ -120,6 +121,8 @@ def _make(layout: InstanceLayout, wanted: Create, nodes: Sequence[Node], progres
     for daemon in wanted.daemons:
         daemons.begin(layout, daemon)
     await_answers(layout, [node.name for node in nodes], progress)
+    for node in nodes:
+        furnish.furnish(layout, node)
     for daemon in wanted.daemons:
         daemons.await_ready(layout, daemon)
     write_record(layout, record.model_copy(update={"state": "ready"}))

@@ -7,13 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from models.errors import Conflict, HostProblem, InvalidInput, NotFound
+from models.errors import Conflict, Denied, HostProblem, InvalidInput, NotFound
 from models.protocol.control import Request
 from models.protocol.host import (
     ChangeDaemon,
@@ -32,7 +33,7 @@ from models.protocol.host import (
     RunProgram,
 )
 from models.settings import settings
-from models.spec import Lan, Member, Node, Spec
+from models.spec import Lan, Member, Node, Spec, Tarball, Volume
 from nodeops.reach import read_inits
 from nodeops.session import Here, HostSession
 from tests.nodeops.instances import Make, lan_spec, run
@@ -106,6 +107,39 @@ def test_the_datastore_is_each_nodes_own_copy(make: Make, tmp_path: Path, state_
     finally:
         if elsewhere:
             subprocess.run(["umount", state_dir], check=True)
+
+
+def test_volumes_and_tarballs_are_there_before_anything_runs(make: Make, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "www" / "sub").mkdir(parents=True)
+    (data / "www" / "sub" / "page").write_text("hello")
+    (data / "conf").write_text("x=1")
+    with tarfile.open(data / "tools.tar.gz", "w:gz") as tar:
+        tar.add(data / "www", "./tree")
+        for name, kind, link in (("tree/link", tarfile.SYMTYPE, "/etc/passwd"), ("tree/same", tarfile.LNKTYPE, "./tree/sub/page")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mtime = kind, link, 1_000_000
+            tar.addfile(member)
+    node = Node(name="a", volumes=(Volume(source="www", target="/srv"), Volume(source="conf", target="/etc/app/conf", read_only=True)),
+                tarballs=(Tarball(directory="/opt/new", path="tools.tar.gz"),))
+    layout = make(lan_spec("a", "b", nodes={"a": node}), datastore=str(data))
+    assert run(layout, "a", "cat /srv/sub/page /etc/app/conf /opt/new/tree/same").stdout == b"hellox=1hello"
+    assert run(layout, "a", "cd /opt/new/tree; readlink link; stat -c '%a %Y' /etc/app/conf same | sed 's/444 .*/444/'").stdout == (
+        b"/etc/passwd\n444\n644 1000000\n")
+    assert run(layout, "b", "test -e /srv/sub").code == 1
+
+
+@pytest.mark.parametrize(("node", "kind", "match"), [
+    (Node(name="a", volumes=(Volume(source="../x", target="/srv"),)), InvalidInput, "leads out"),
+    (Node(name="a", volumes=(Volume(source="none", target="/srv"),)), NotFound, "no 'none' in the datastore"),
+    (Node(name="a", volumes=(Volume(source="good", target="srv"),)), InvalidInput, "absolute"),
+    (Node(name="a", tarballs=(Tarball(directory="/opt", path="good"),)), InvalidInput, "no tar archive"),
+    (Node(name="a", tarballs=(Tarball(directory="/opt", path="/etc/shadow"),)), Denied, "not for nodes"),
+    (Node(name="a", tarballs=(Tarball(directory="/opt", path="/nonexistent.tar"),)), NotFound, "no such archive"),
+])
+def test_furniture_that_is_not_to_be_had(session: HostSession, tmp_path: Path, node: Node, kind: type[Exception], match: str) -> None:
+    (tmp_path / "good").write_text("text")
+    refused(session, lan_spec("a", "b", nodes={"a": node}), kind, match, datastore=str(tmp_path))
 
 
 def test_a_way_outside_and_none(make: Make) -> None:
