@@ -24,12 +24,13 @@ from swapbed.daemon import Daemon
 LOOPBACK = "127.0.0.1"
 FLOORS = ("models", "languages", "storage", "nodeops", "tasks", "flows", "swapbed")
 # Figures of the task run recorder: with SQLite's defaults, back-to-back flows meet 503s and stall for seconds.
+# The interval is cut to whole seconds there: anything below 1 becomes a loop that never sleeps (a quarter of a core, for ever).
 SERVER_ENVIRONMENT = {
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.5",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     "DO_NOT_TRACK": "1",
 }
