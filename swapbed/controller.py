@@ -108,16 +108,19 @@ class Controller:
 
 
 def _listen(path: Path) -> socket.socket:
+    """The path appears when it answers, for it is what starters wait for."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
-    directory, name = short_path(path)
+    directory, name = short_path(beside)
     try:
         listening.bind(name)
     finally:
         os.close(directory)
-    path.chmod(0o600)
+    beside.chmod(0o600)
     listening.listen(64)
+    beside.rename(path)
     return listening
 
 
