@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
 
 from models.events import Arguments
 from models.protocol.conductor import BUSY, NOT_STARTED, TIMED_OUT, UNDELIVERED, Outcome
@@ -66,9 +66,9 @@ class Programs:
             if isinstance(agent, TrafficAgent) and agent.role == "sink":
                 self._launch_traffic(agent, token=self.stage.new_token(), told=None)
 
-    def running(self) -> list[str]:
+    def running(self) -> Iterator[str]:
         """Agents whose program runs; sinks always do."""
-        return [one.agent for one in self.stage.state.invocations.values() if one.exited_ns is None and not self._is_sink(one.agent)]
+        return (one.agent for one in self.stage.state.invocations.values() if one.exited_ns is None and not self._is_sink(one.agent))
 
     def done(self, order: Order, outcome: Outcome) -> None:
         """An order of this module was carried out, or could not be."""

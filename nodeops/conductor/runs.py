@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from models.protocol.conductor import CANCELLED, TIMED_OUT, Outcome, RunInfo, StartRun
 from models.spec import Event
 from nodeops.conductor.firing import SECOND, Firing
@@ -116,13 +118,13 @@ class Runs:
             self._close(run)
         if run.phase != "running":
             return
-        running = self.programs.running()
         quiet = not state.activities and not self._pending(run)
+        idle = quiet and next(self.programs.running(), None) is None
         if quiet and not run.quiet:
-            self.stage.ask("quiet", running=running[:WAITING_SHOWN], failed=run.failed)
-        if quiet and not running and not run.idle:
+            self.stage.ask("quiet", running=list(islice(self.programs.running(), WAITING_SHOWN)), failed=run.failed)
+        if idle and not run.idle:
             self.stage.ask("idle", failed=run.failed)
-        run.quiet, run.idle = quiet, quiet and not running
+        run.quiet, run.idle = quiet, idle
 
     def info(self) -> RunInfo | None:
         run, state = self.stage.state.run, self.stage.state

@@ -129,9 +129,9 @@ def test_a_node_that_came_back_has_only_what_it_says():
     world.send("a", "run")
     world.run(1)
     world.tell(h.NodeBack, node="n", incarnation=7, running=("a.1",))
-    assert world.machine.programs.running() == ["a"]
+    assert list(world.machine.programs.running()) == ["a"]
     world.tell(h.NodeBack, node="n", incarnation=7)
-    assert world.machine.programs.running() == []
+    assert list(world.machine.programs.running()) == []
     assert world.ended("a") == [(1, UNDELIVERED)]
 
 
