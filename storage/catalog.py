@@ -91,11 +91,11 @@ class Catalog:
     def claim(self, session: Session, name: str, chunks: Sequence[Located], state: PackState) -> None:
         """A pack that was expected is there, with these chunks. Claiming it again changes nothing."""
         row = session.connection().execute(
-            select(PACK.c.id, PACK.c.state).where(PACK.c.name == name, PACK.c.project_id == self.project_id)).first()
+            select(PACK.c.id).where(PACK.c.name == name, PACK.c.project_id == self.project_id)).first()
         if row is None:
             raise NotFound("nobody announced such a pack", where=name)
-        if row.state == PackState.GRANTED:
-            session.connection().execute(update(PACK).where(PACK.c.id == row.id).values(state=state, chunks=len(chunks)))
+        claiming = update(PACK).where(PACK.c.id == row.id, PACK.c.state == PackState.GRANTED)
+        if session.connection().execute(claiming.values(state=state, chunks=len(chunks))).rowcount:
             insert_chunks(session.connection(), [(c.hash, row.id, c.offset, c.stored_bytes, c.raw_bytes, int(c.kind), False, False)
                                                  for c in chunks])
 

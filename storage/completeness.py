@@ -24,15 +24,16 @@ def require_complete(source: DirectSource, root: Node, writer: str = "") -> None
     that were walked are marked complete.
     """
     epoch = source.catalog.epoch()
-    walked = _walk(source, root, writer)
+    walked = _walk(source, root, writer, trusting=epoch % 2 == 0)
     if walked and not writer:
         source.catalog.mark_complete(walked, epoch)
 
 
-def _walk(source: DirectSource, root: Node, writer: str) -> list[bytes]:
+def _walk(source: DirectSource, root: Node, writer: str, trusting: bool) -> list[bytes]:
+    """trusting: not while chunks are being condemned: a node that is still marked complete may have lost a child to that."""
     known = source.catalog.known([root[1]], writer)
     _require([root], known, "the commit")
-    ahead = [] if known[root[1]] else [root]
+    ahead = [] if known[root[1]] and trusting else [root]
     seen = {root[1]}
     walked: list[bytes] = []
     while ahead:
@@ -41,7 +42,7 @@ def _walk(source: DirectSource, root: Node, writer: str) -> list[bytes]:
         known = source.catalog.known([name for _, name in below], writer)
         _require(below, known, ", ".join(f"{kind.name.lower()} {name.hex()[:16]}…" for kind, name in batch[:3]))
         walked += [name for _, name in batch]
-        ahead += [(kind, name) for kind, name in below if kind != Kind.DATA and not known[name] and name not in seen]
+        ahead += [(kind, name) for kind, name in below if kind != Kind.DATA and name not in seen and not (known[name] and trusting)]
         seen.update(name for kind, name in below if kind != Kind.DATA)
     return walked
 
