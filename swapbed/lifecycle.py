@@ -11,13 +11,17 @@ from sqlmodel import Session, col, select
 
 from languages.evaluate import Evaluation, Source
 from models.database import reading, writing
-from models.instances import define_instance, find_instance, living
+from models.instances import define_instance, find_instance, instance_by_id, living
 from models.protocol.control import Progress
 from models.settings import settings
 from models.spec import Spec
+from models.states import InstanceState
 from models.tables import Instance as InstanceRow
 from models.tables import Project, Run, Template
+from models.tables.columns import now
 from models.templates import commit_source, load_spec, project_named
+from models.transition import transition
+from swapbed import server
 from swapbed.launch import launch
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import require_root, user
@@ -62,8 +66,14 @@ def deploy(definition: Definition, *, name: str | None = None, parameters: Mappi
     """Instantiate the template that the definition is or leads to, and start its first run; returns when that has begun."""
     require_root()
     source, evaluation = evaluated(definition, parameters)
+    report("starting the local Prefect server", 0, 0)
+    server.ensure()
     row = _define(source, evaluation, name, parameters, start_run)
-    launch("instantiate", pass_on(report), instance_id=row.id)
+    try:
+        launch("instantiate", pass_on(report), instance_id=row.id)
+    except BaseException as error:
+        _close_unless_begun(row.id, str(error) or type(error).__name__)
+        raise
     return find(row.id), evaluation
 
 
@@ -87,6 +97,14 @@ def _define(source: Source, evaluation: Evaluation, name: str | None, parameters
         return define_instance(session, mine, template, evaluation.spec, created_by=user(), name=name, start_run=start_run,
                                parameters={given: str(value) for given, value in (parameters or {}).items()},
                                datastore_directory=evaluation.datastore)
+
+
+def _close_unless_begun(instance_id: str, reason: str) -> None:
+    """Of an instance whose flow never came to do anything: its name is free again. A flow that comes late finds it ended."""
+    with writing() as session:
+        if instance_by_id(session, instance_id).state == InstanceState.DEFINED:
+            transition(session, InstanceRow, instance_id, InstanceState.DESTROYING, reason=reason)
+            transition(session, InstanceRow, instance_id, InstanceState.FAILED, ended_at=now())
 
 
 def _known(session: Session, row: InstanceRow) -> Known:

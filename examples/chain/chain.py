@@ -15,4 +15,4 @@ def build(net, hops: Annotated[int, "routers between the ends"] = 4, step_ms: An
     for number, (near, far) in enumerate(pairwise(nodes), 1):
         net.link(near, far, name=f"hop{number}", bandwidth="50Mb", delay=f"{number * step_ms}ms", loss=loss)
     trip = net.program("trip", nodes[0], "exec $DATASTORE/trip.sh end")
-    net.on_start(net.sequence("measure", [trip.run(), net.instance.stop_run()]))
+    net.at(0, net.sequence("measure", [trip.run(), net.instance.stop_run()]).start())

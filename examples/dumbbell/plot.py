@@ -37,7 +37,9 @@ def plot(net: swapbed.Instance, picture: Path) -> None:
             report = json.loads(node.read("/swapbed/archive/iperf3.json"))
             rates.plot(*throughput(report), label=f"{node.name} → {node.name.replace('left', 'right')}")
     queue.plot(*queueing(net["left1"].read("/swapbed/archive/rtt.txt").decode()), linewidth=0.8, color="black")
-    rates.set(title=f"{net.name}: {', '.join(f'{p.name} {p.value}' for p in net.spec.parameters)}", ylabel="Mbit/s", ylim=(0, None))
+    values = {parameter.name: parameter.value for parameter in net.spec.parameters}
+    rates.set(title="bottleneck of {BANDWIDTH}, {DELAY}, {DISCIPLINE} queue of {QUEUE}; TCP {CONGESTION}".format(**values),
+              ylabel="Mbit/s", ylim=(0, None))
     rates.legend()
     queue.set(xlabel="seconds", ylabel="ms in the bottleneck's queue", ylim=(0, None))
     figure.savefig(picture, dpi=120)
