@@ -5,7 +5,7 @@
     capture INSTANCE NODE INTERFACE [-f FILTER] [-c FRAMES] [-s SNAP_BYTES]      pcapng on standard output
     capture-lan INSTANCE LAN [-m MEMBER] [-f FILTER] [-c FRAMES] [-s SNAP_BYTES]
 
-INSTANCE is an id, or the instance's directory.
+INSTANCE is an id, or the instance's directory. Each imports only what it needs: somebody waits for it at a prompt.
 """
 
 from __future__ import annotations
@@ -17,14 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import SwapbedError
-from nodeops.agent import serve
-from nodeops.bridge import carry
-from nodeops.capture import capture, capture_lan
-from nodeops.init.client import InitClient
-from nodeops.instance import layout_of
 from nodeops.layout import InstanceLayout, NodeLayout
-from nodeops.reach import init_socket
-from nodeops.terminal import attach
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -49,22 +42,40 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    named = arguments.instance
-    layout = InstanceLayout(Path(named)) if "/" in named else layout_of(named)
+    layout = _layout(arguments.instance)
+    if arguments.subcommand.startswith("capture"):
+        return _capture(layout, arguments)
+    if arguments.subcommand == "connect":
+        from nodeops.bridge import carry
+
+        carry(layout.node(arguments.node))
+        return 0
+    return _execute(layout.node(arguments.node), arguments)
+
+
+def _layout(instance: str) -> InstanceLayout:
+    if "/" in instance:
+        return InstanceLayout(Path(instance))
+    from nodeops.instance import layout_of
+
+    return layout_of(instance)
+
+
+def _capture(layout: InstanceLayout, arguments: argparse.Namespace) -> int:
+    from nodeops.capture import capture, capture_lan
+
     if arguments.subcommand == "capture-lan":
         return capture_lan(layout, arguments.lan, sys.stdout.buffer, member=arguments.member, expression=arguments.filter,
                            count=arguments.count, snap_bytes=arguments.snap_bytes)
-    node = layout.node(arguments.node)
-    if arguments.subcommand == "connect":
-        carry(node)
-        return 0
-    if arguments.subcommand == "capture":
-        return capture(node, arguments.interface, sys.stdout.buffer, expression=arguments.filter, count=arguments.count,
-                       snap_bytes=arguments.snap_bytes)
-    return _execute(node, arguments)
+    return capture(layout.node(arguments.node), arguments.interface, sys.stdout.buffer, expression=arguments.filter,
+                   count=arguments.count, snap_bytes=arguments.snap_bytes)
 
 
 def _execute(node: NodeLayout, arguments: argparse.Namespace) -> int:
+    from nodeops.init.client import InitClient
+    from nodeops.reach import init_socket
+    from nodeops.terminal import attach
+
     @contextmanager
     def connect() -> Iterator[InitClient]:
         with init_socket(node) as path, InitClient(path) as client:
@@ -77,6 +88,8 @@ def _execute(node: NodeLayout, arguments: argparse.Namespace) -> int:
 
 def main(words: Sequence[str]) -> int:
     if not words:
+        from nodeops.agent import serve
+
         serve(sys.stdin.buffer, sys.stdout.buffer)
         return 0
     try:

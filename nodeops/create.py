@@ -40,7 +40,7 @@ def create(wanted: Create, progress: Progress) -> InstanceLayout:
     _check_host(wanted, nodes)
     try:
         layout.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        upper_layers.check(layout.root.parent)
+        upper_layers.check(settings().state_dir)
         layout.root.mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         raise _disk_problem(error) from error

@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from models.errors import Conflict, NotFound
-from models.settings import settings
 from nodeops import cgroups
-from nodeops.instance import holding, layout_of, read_record, write_record
+from nodeops.instance import holding, instances_here, layout_of, read_record, write_record
 from nodeops.journal import Cgroup, Journal, KernelObject, Process
 from nodeops.layout import InstanceLayout
 
@@ -32,10 +31,8 @@ def destroy(layout: InstanceLayout, fence: int) -> None:
 
 def reap(instances: Sequence[str] | None) -> list[str]:
     """Destroy the named instances, whatever their fence; None: those whose making or destroying nobody is at any more. Returns which."""
-    root = settings().instances_dir
-    names = instances if instances is not None else sorted(path.name for path in root.iterdir()) if root.is_dir() else []
     reaped = []
-    for name in names:
+    for name in instances_here() if instances is None else instances:
         layout = layout_of(name)
         if not layout.root.is_dir() or instances is None and not abandoned(layout):
             continue

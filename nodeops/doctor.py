@@ -17,7 +17,7 @@ from models.settings import settings
 from nodeops import cgroups, upper_layers
 from nodeops.destroy import abandoned
 from nodeops.inspect import all_status
-from nodeops.instance import layout_of
+from nodeops.instance import instances_here, layout_of
 from nodeops.layer import BINARY
 
 KERNEL = (5, 14)  # cgroup.kill; younger than clone3's CLONE_INTO_CGROUP (5.7), openat2 (5.6), overlayfs's volatile (5.10)
@@ -85,7 +85,7 @@ def _control_groups() -> Iterator[Check]:
 
 
 def _state_directory() -> Iterator[Check]:
-    there = settings().instances_dir
+    there = settings().state_dir
     while not there.exists():
         there = there.parent
     if os.geteuid() == 0:
@@ -166,9 +166,7 @@ def _tools() -> Iterator[Check]:
 
 
 def _instances() -> Iterator[Check]:
-    root = settings().instances_dir
-    left = [path.name for path in sorted(root.iterdir()) if abandoned(layout_of(path.name))] if root.is_dir() else []
-    for name in left:
+    for name in (name for name in instances_here() if abandoned(layout_of(name))):
         yield Check(name=f"instance {name}", status="warn", what="a crash left it half made or half destroyed",
                     next="swapbed doctor --reap")
     for status in all_status():

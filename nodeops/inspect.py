@@ -8,9 +8,8 @@ from pathlib import Path
 
 from models.errors import NotFound
 from models.protocol.host import DAEMONS, InstanceStatus, NodeStatus
-from models.settings import settings
 from nodeops import cgroups, daemons
-from nodeops.instance import layout_of, read_record, the_record
+from nodeops.instance import instances_here, layout_of, read_record, the_record
 from nodeops.layout import InstanceLayout
 from nodeops.reach import read_inits
 
@@ -26,14 +25,14 @@ def status(layout: InstanceLayout) -> InstanceStatus:
 
 def all_status() -> Iterator[InstanceStatus]:
     """Of every instance on this host; of one whose making was cut short before its record was written, no more than the id is true."""
-    root = settings().instances_dir
-    for path in sorted(root.iterdir()) if root.is_dir() else ():
+    for name in instances_here():
+        layout = layout_of(name)
         try:
-            if read_record(layout_of(path.name)) is None:
-                born = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                yield InstanceStatus(instance=path.name, name=path.name, project="", state="creating", fence=0, created_at=born)
+            if read_record(layout) is None:
+                born = datetime.fromtimestamp(layout.root.stat().st_mtime, UTC)
+                yield InstanceStatus(instance=name, name=name, project="", state="creating", fence=0, created_at=born)
             else:
-                yield status(layout_of(path.name))
+                yield status(layout)
         except (NotFound, FileNotFoundError):
             continue  # destroyed meanwhile
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from models.errors import Conflict, Corrupt, NotFound
+from models.errors import Conflict, Corrupt, InvalidInput, NotFound
 from models.protocol.control import Message
 from models.protocol.host import InstanceState
 from models.settings import settings
@@ -24,6 +25,7 @@ from nodeops.layout import InstanceLayout
 from nodeops.whole_file import write_whole
 
 LOCK_PATIENCE_S = 30.0
+ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
 class InstanceRecord(Message):
@@ -42,7 +44,16 @@ class InstanceRecord(Message):
 
 
 def layout_of(instance: str) -> InstanceLayout:
+    """Raises InvalidInput for what cannot be an id: it becomes part of a path, below which everything may be removed."""
+    if not ID.fullmatch(instance):
+        raise InvalidInput(f"'{instance}' is not the id of an instance")
     return InstanceLayout(settings().instances_dir / instance)
+
+
+def instances_here() -> list[str]:
+    """Ids of all that have a directory on this host."""
+    root = settings().instances_dir
+    return sorted(path.name for path in root.iterdir() if ID.fullmatch(path.name)) if root.is_dir() else []
 
 
 def read_record(layout: InstanceLayout) -> InstanceRecord | None:

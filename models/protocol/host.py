@@ -7,7 +7,7 @@ changing operations are idempotent: run twice, or killed half-way and run again,
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -17,6 +17,7 @@ from models.spec import Spec
 DaemonName = Literal["wires", "conductor"]
 DAEMONS: tuple[DaemonName, ...] = ("wires", "conductor")
 InstanceState = Literal["creating", "ready", "destroying"]
+InstanceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]  # also the name of a directory
 
 
 class Create(Message):
@@ -26,7 +27,7 @@ class Create(Message):
     datastore: a directory here whose content becomes the instance's copy; None: empty. daemons: which to start.
     """
 
-    instance: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    instance: InstanceId
     name: str
     project: str = "default"
     fence: int = 0
@@ -38,11 +39,11 @@ class Create(Message):
 
 
 class OfInstance(Message):
-    instance: str
+    instance: InstanceId
 
 
 class ChangeInstance(Message):
-    instance: str
+    instance: InstanceId
     fence: int = 0
 
 
@@ -88,7 +89,7 @@ class Instances(Message):
 class ChangeNodes(Message):
     """nodes: some of the instance's on this host. Restarting: what runs in them is killed, their files stay."""
 
-    instance: str
+    instance: InstanceId
     fence: int = 0
     nodes: tuple[str, ...]
 
@@ -96,7 +97,7 @@ class ChangeNodes(Message):
 class ChangeDaemon(Message):
     """start: nothing if it runs already; restart: ends it first."""
 
-    instance: str
+    instance: InstanceId
     fence: int = 0
     daemon: DaemonName
 
@@ -109,7 +110,7 @@ class RunProgram(Message):
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
-    instance: str
+    instance: InstanceId
     node: str
     command: str | None = None
     argv: tuple[str, ...] = ()
@@ -133,7 +134,7 @@ class ProgramEnded(Message):
 class Relay(Message):
     """A request for a daemon's own control socket: `models.protocol.wires` or `.conductor` say what can be asked."""
 
-    instance: str
+    instance: InstanceId
     daemon: DaemonName
     operation: str
     arguments: dict[str, Any] = {}
@@ -147,7 +148,7 @@ class Relayed(Message):
 class Outbox(Message):
     """Lines of the instance's outbox from number `since` (the first is 0) on."""
 
-    instance: str
+    instance: InstanceId
     since: int = 0
 
 
@@ -161,7 +162,7 @@ class OutboxLines(Message):
 class Reap(Message):
     """Destroy the named instances, whatever state they are in; None: those that a crash left half made or half destroyed."""
 
-    instances: tuple[str, ...] | None = None
+    instances: tuple[InstanceId, ...] | None = None
 
 
 class Reaped(Message):

@@ -28,6 +28,7 @@ from models.protocol.host import (
     Outbox,
     OutboxLines,
     ProgramEnded,
+    Reap,
     Relay,
     Relayed,
     RunProgram,
@@ -130,15 +131,15 @@ def test_volumes_and_tarballs_are_there_before_anything_runs(make: Make, tmp_pat
 
 
 @pytest.mark.parametrize(("node", "kind", "match"), [
-    (Node(name="a", volumes=(Volume(source="../x", target="/srv"),)), InvalidInput, "leads out"),
+    (Node(name="a", volumes=(Volume(source="link", target="/srv"),)), InvalidInput, "leads out"),
     (Node(name="a", volumes=(Volume(source="none", target="/srv"),)), NotFound, "no 'none' in the datastore"),
-    (Node(name="a", volumes=(Volume(source="good", target="srv"),)), InvalidInput, "absolute"),
     (Node(name="a", tarballs=(Tarball(directory="/opt", path="good"),)), InvalidInput, "no tar archive"),
     (Node(name="a", tarballs=(Tarball(directory="/opt", path="/etc/shadow"),)), Denied, "not for nodes"),
     (Node(name="a", tarballs=(Tarball(directory="/opt", path="/nonexistent.tar"),)), NotFound, "no such archive"),
 ])
 def test_furniture_that_is_not_to_be_had(session: HostSession, tmp_path: Path, node: Node, kind: type[Exception], match: str) -> None:
     (tmp_path / "good").write_text("text")
+    (tmp_path / "link").symlink_to("/etc/passwd")
     refused(session, lan_spec("a", "b", nodes={"a": node}), kind, match, datastore=str(tmp_path))
 
 
@@ -269,6 +270,16 @@ def test_a_state_directory_that_will_not_do(session: HostSession, state_dir: Pat
             refused(other, lan_spec(*(f"n{index}" for index in range(40))), HostProblem, match)
     finally:
         subprocess.run(["umount", state_dir], check=True)
+
+
+@pytest.mark.parametrize("instance", ["", ".", "..", "../x", "a/b", "A", "a" * 60])
+def test_an_id_leads_nowhere_else(session: HostSession, state_dir: Path, instance: str) -> None:
+    (state_dir / "precious").write_text("x")
+    change, reap = ChangeInstance.model_construct(instance=instance), Reap.model_construct(instances=(instance,))
+    for operation, arguments in (("destroy", change), ("reap", reap), ("inspect", change)):
+        with pytest.raises(InvalidInput):
+            session.call(operation, arguments)
+    assert (state_dir / "precious").exists()
 
 
 def test_the_agent_answers_nonsense_and_goes_on(session: HostSession) -> None:
