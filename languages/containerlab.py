@@ -137,7 +137,7 @@ class Translator:
         for bind in self.reading.read(part, texts, node, "binds") if part is not None else ():
             source, _, rest = self.magic(bind, name).partition(":")
             target, _, mode = rest.partition(":")
-            if source.startswith(("/", "~")) or not target:
+            if source.startswith(("/", "~")) or ".." in source.split("/") or not target.startswith("/"):
                 self._once("bind", bind, f"bind '{bind}' has no effect here: only files beside the source can be put into nodes (the base "
                            "'host' has the host's)", self.reading.where(node, "binds"))
                 continue

@@ -6,6 +6,7 @@ error points at FILE:LINE. A `where` is that text, as the language knows it.
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -14,9 +15,11 @@ from pydantic import BaseModel, ValidationError
 from languages.addresses import DeclaredLan, assign
 from languages.evaluate import Warning_
 from languages.nearest import nearest
+from languages.parameters import bind
 from models.errors import InvalidInput
 from models.spec import (
     Agent,
+    Collect,
     Event,
     Group,
     Inconsistent,
@@ -144,6 +147,7 @@ class Draft:
         """The checked spec."""
         self._check_members()
         self._check_events()
+        self._name_collected()
         try:
             return Spec(**self.fields, parameters=self.parameters, nodes=tuple(self.nodes.values()),
                         lans=assign(list(self.lans.values())), agents=tuple(self.agents.values()), groups=tuple(self.groups.values()),
@@ -196,3 +200,29 @@ class Draft:
                 check_event(event, kinds, groups, what)
             except ValueError as error:
                 raise InvalidInput(str(error), where=where, next=None if event.target in kinds else nearest(event.target, kinds)) from None
+            self._check_arguments(event, where)
+
+    def _check_arguments(self, event: Event, where: str) -> None:
+        """What an event's arguments name must be there, too: a member of the LAN, parameters of the run to start."""
+        if event.arguments.member is not None and event.target in self.lans:
+            members = [m.node for m in self.lans[event.target].members]
+            if event.arguments.member not in members:
+                raise InvalidInput(f"'{event.arguments.member}' is not a member of '{event.target}'", where=where,
+                                   next=nearest(event.arguments.member, members))
+        if event.arguments.parameters is not None:
+            bind(where, [p.model_copy(update={"default": p.value}) for p in self.parameters], event.arguments.parameters)
+
+    def _name_collected(self) -> None:
+        """Patterns of nodes in `collect` become the nodes they stand for; `*` alone stays."""
+        collect: Collect | None = self.fields.get("collect")
+        if collect is None:
+            return
+        paths: dict[str, tuple[str, ...]] = {}
+        for pattern, globs in collect.paths.items():
+            found = [pattern] if pattern == "*" else fnmatch.filter(self.nodes, pattern)
+            if not found:
+                raise InvalidInput(f"collect names the unknown node '{pattern}'", where=self.place("collect"),
+                                   next=nearest(pattern, self.nodes))
+            for name in found:
+                paths[name] = (*paths.get(name, ()), *globs)
+        self.fields["collect"] = collect.model_copy(update={"paths": paths})

@@ -47,6 +47,29 @@ def to_json(spec: Spec) -> str:
     return json.dumps(emulab_rows(spec), indent=1, sort_keys=True) + "\n"
 
 
+def cannot_say(spec: Spec) -> list[str]:
+    """What of this spec the rows do not tell."""
+    lost = [f"{field} of the experiment" for field in ("description", "on_start", "on_stop", "collect", "rules") if field in _given(spec)]
+    for node in spec.nodes:
+        fields = _given(node) & {"cpus", "memory_bytes", "environment", "outside", "on_failure", "virtual_wall_clock", "volumes"}
+        fields |= {"kind"} if node.kind == "vm" and node.hardware != "vm" else set()
+        lost += [f"{field} of node '{node.name}'" for field in sorted(fields)]
+    for lan in spec.lans:
+        pipes = [pipe for m in lan.members for pipe in (m.uplink, m.downlink)]
+        lost += [f"jitter of '{lan.name}'"] * any(pipe.jitter_s for pipe in pipes)
+        lost += [f"IPv6 addresses of '{lan.name}'"] * any(":" in address for m in lan.members for address in m.addresses)
+        lost += [f"queues of '{lan.name}' towards its members, which differ from those they send into"] * any(
+            member.downlink.queue not in {other.uplink.queue for other in lan.members} for member in lan.members)
+    for agent in spec.agents:
+        lost += [f"{field} of agent '{agent.name}'" for field in sorted(_given(agent) & {"environment", "user"})]
+    return lost + [f"on_error of sequence '{s.name}'" for s in spec.sequences if s.on_error is not None]
+
+
+def _given(part: Spec | Node | ProgramAgent | TrafficAgent) -> set[str]:
+    """The fields that are not their defaults."""
+    return set(part.model_dump(exclude_defaults=True))
+
+
 class _Rows:
     def __init__(self, spec: Spec):
         self._spec = spec

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from languages.nearest import nearest
-
-RUNTIME_NAMES = frozenset({"DATASTORE", "ARCHIVE", "NODE", "LOGDIR", "RUN"})
+from languages.parameters import RUNTIME_NAMES
 
 _LENGTH_LIMIT = 1000
 _RESULT_LIMIT = 1 << 20

@@ -9,6 +9,7 @@ from languages.units import parse_duration, parse_rate
 from models.errors import InvalidInput
 from models.spec import Parameter
 
+RUNTIME_NAMES = frozenset({"DATASTORE", "ARCHIVE", "NODE", "LOGDIR", "RUN"})  # variables that agents get from us
 TYPES = ("string", "integer", "number", "boolean", "duration", "rate")
 VALUE_LIMIT = 64 << 10
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -59,6 +60,8 @@ def bind(name: str, declared: Iterable[Parameter], values: Mapping[str, str],
     bound = []
     for parameter in declared:
         where = f"{name}:{lines[parameter.name]}" if lines and parameter.name in lines else name
+        if parameter.name in RUNTIME_NAMES:
+            raise InvalidInput(f"'{parameter.name}' cannot be a parameter: agents have a variable of that name", where=where)
         value = values.get(parameter.name, parameter.default)
         if value is None:
             raise InvalidInput(f"parameter '{parameter.name}' has no default and was not given a value", where=where,

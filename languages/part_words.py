@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from signal import Signals
 
 from languages.link_words import RED, SHAPING
+from languages.nearest import nearest
 from languages.units import format_duration, format_rate, format_size, parse_duration, parse_rate, parse_size
 from languages.words import (
     Misread,
@@ -63,6 +65,16 @@ def read_volume(value: Plain) -> Volume:
     return Volume(source=pieces[0], target=pieces[1], read_only=pieces[2:] == ["ro"])
 
 
+def _read_signal(value: Plain) -> str:
+    """TERM, SIGTERM and 15 alike."""
+    name = text(value).upper().removeprefix("SIG")
+    if name.isdigit() and int(name) in set(Signals):
+        name = Signals(int(name)).name.removeprefix("SIG")
+    if f"SIG{name}" not in Signals.__members__:
+        raise Misread(f"unknown signal '{value}'", next=nearest(name, [s.removeprefix("SIG") for s in Signals.__members__]))
+    return name
+
+
 NODE = {
     "kind": Word("kind", choice("container", "vm")), "image": Word("image", text), "cpus": Word("cpus", number),
     "memory": Word("memory_bytes", lambda v: parse_size(v, "memory"), format_size),
@@ -90,7 +102,7 @@ TRAFFIC = {
 
 ARGUMENTS = {
     **{name: PROGRAM[name] for name in ("command", "directory", "timeout", "expect", "environment")},
-    "tag": Word("tag", text), "signal": Word("signal", text),
+    "tag": Word("tag", text), "signal": Word("signal", _read_signal),
     "member": Word("member", text), "direction": Word("direction", choice("uplink", "downlink")),
     **{name: word for name, word in SHAPING.items() if name != "queue"}, "queue": Word("queue_limit", integer),
     "queue_unit": Word("queue_unit", choice("packets", "bytes")),

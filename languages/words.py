@@ -90,9 +90,20 @@ def text(value: Plain) -> str:
     """A boolean reads as YAML's own word for it, so that `env: {DEBUG: true}` and Python's True agree."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
+    if isinstance(value, str):
+        return checked(value)
+    if isinstance(value, (int, float)):
         return str(value)
     raise ValueError(f"expected a text, not {_describe(value)}")
+
+
+def checked(value: str) -> str:
+    """A text that processes, files and JSON can carry."""
+    if "\0" in value:
+        raise ValueError("a text cannot hold a NUL byte")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("a text cannot hold a lone surrogate")
+    return value
 
 
 def integer(value: Plain) -> int:
@@ -139,7 +150,7 @@ def texts(value: Plain) -> tuple[str, ...]:
 
 def texts_by_name(value: Plain) -> dict[str, str]:
     """A mapping of texts."""
-    return {str(key): within(str(key), text, "" if item is None else item) for key, item in mapping(value).items()}
+    return {checked(str(key)): within(str(key), text, "" if item is None else item) for key, item in mapping(value).items()}
 
 
 def mapping(value: Plain) -> Mapping[str, Plain]:

@@ -123,6 +123,8 @@ class _Builder:
         elif isinstance(event, yaml.ScalarEvent):
             self._check_tag(event, line)
             plain = event.implicit[0] or event.tag == _NULL_TAG
+            if "\0" in event.value or (not event.value.isascii() and any("\ud800" <= c <= "\udfff" for c in event.value)):
+                self._refuse("a text holds a character that nothing can carry (NUL, or half of a surrogate pair)", line)
             scalar = Scalar(None if plain and event.value in _NULLS else event.value, line, plain)
             self._finish(scalar, 1, event.anchor)
         elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):

@@ -20,8 +20,10 @@ def write_yaml(spec: Spec, datastore: str | None = None) -> str:
     lans = list(plain_spec.lans(spec))
     kinds = [lan.kind for lan, _ in lans]
     apart = kinds == sorted(kinds, reverse=True)  # every link before every LAN: the order needs no saying
+    parameters = {name: {**said, **({"default": _escaped(said["default"])} if "default" in said else {})}
+                  for name, said in plain_spec.parameters(spec).items()}
     document: dict[str, Plain] = {
-        **plain_spec.own_fields(spec), "datastore": datastore, "parameters": plain_spec.parameters(spec),
+        **plain_spec.own_fields(spec), "datastore": datastore, "parameters": parameters,
         "nodes": {node.name: plain_spec.node(node) or None for node in spec.nodes},
         "links": [{"name": lan.name, **said} for lan, said in lans if lan.kind == "link" or not apart],
         "lans": {lan.name: said for lan, said in lans if lan.kind == "lan" and apart},
@@ -32,7 +34,8 @@ def write_yaml(spec: Spec, datastore: str | None = None) -> str:
         "timelines": {t.name: [{at: event} for at, event in plain_spec.timeline(t)] for t in spec.timelines},
         "timeline": [{at: event} for at, event in plain_spec.timeline(spec)],
     }
-    return "\n".join(_dump(key, _escaped(value)) for key, value in document.items() if value not in (None, {}, []))
+    said = {key: value for key, value in document.items() if value not in (None, {}, [])}
+    return "\n".join(_dump(key, value if key == "parameters" else _escaped(value)) for key, value in said.items())
 
 
 def _dump(key: str, value: Plain) -> str:

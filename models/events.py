@@ -9,9 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _check_environment(variables: dict[str, str]) -> dict[str, str]:
+    for name, value in variables.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"'{name}' cannot be an environment variable: expected a name without '=', and no NUL in its value")
+    return variables
+
+
+Environment = Annotated[dict[str, str], AfterValidator(_check_environment)]
 
 
 class Arguments(BaseModel):
@@ -24,7 +34,7 @@ class Arguments(BaseModel):
     directory: str | None = None
     timeout_s: Seconds | None = None
     expected_exit_code: int | None = Field(default=None, ge=0, le=255)
-    environment: dict[str, str] | None = None
+    environment: Environment | None = None
     tag: str | None = Field(default=None, description="names the invocation's logs")
     signal: str | None = Field(default=None, description="name without SIG: TERM")
     # links and LANs: values of the whole link, as at its definition (each member's pipe gets its part), unless member is named

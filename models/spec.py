@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from models.events import VERBS, Arguments, Seconds
+from models.events import VERBS, Arguments, Environment, Seconds
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)  # RFC 1123 §2.1, one label
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9_])?")
@@ -138,6 +138,13 @@ class Tarball(Part):
     directory: str
     path: str
 
+    @model_validator(mode="after")
+    def _places(self) -> Tarball:
+        _check_inside(self.directory, "directory of a tarball")
+        if not self.path.startswith("/"):
+            _check_datastore(self.path, "tarball")
+        return self
+
 
 class Volume(Part):
     """A file or directory of the datastore put into the node (copied, not shared)."""
@@ -145,6 +152,22 @@ class Volume(Part):
     source: str = Field(description="relative to the datastore")
     target: str
     read_only: bool = False
+
+    @model_validator(mode="after")
+    def _places(self) -> Volume:
+        _check_datastore(self.source, "volume")
+        _check_inside(self.target, "target of a volume")
+        return self
+
+
+def _check_datastore(path: str, what: str) -> None:
+    if not path or path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"{what} '{path}' must lie in the datastore: expected a relative path without '..'")
+
+
+def _check_inside(path: str, what: str) -> None:
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"{what} '{path}' must be absolute in the node, without '..'")
 
 
 class Node(Part):
@@ -155,7 +178,7 @@ class Node(Part):
     image: str = Field(default="host", description="`host`, a named image, or a directory with a root file system")
     cpus: float | None = Field(default=None, gt=0, description="share of host CPUs; None: no limit (VM: 1)")
     memory_bytes: int | None = Field(default=None, gt=0, description="None: no limit (VM: 256 MiB)")
-    environment: dict[str, str] = {}
+    environment: Environment = {}
     routing: Literal["static", "manual", "none"] = "static"
     routes: tuple[Route, ...] = ()
     outside: bool = Field(default=False, description="a control interface with a route to the outside, through the host")
@@ -187,7 +210,7 @@ class ProgramAgent(Part):
     timeout_s: Seconds | None = None
     expected_exit_code: int | None = Field(default=None, ge=0, le=255,
                                            description="None: anything counts as success for `start`; `run` expects 0")
-    environment: dict[str, str] = {}
+    environment: Environment = {}
     user: str = "root"
 
 
@@ -296,7 +319,7 @@ class Spec(Part):
     name: str = "experiment"
     description: str = ""
     parameters: tuple[Parameter, ...] = ()
-    environment: dict[str, str] = Field(default={}, description="for every program, besides parameters (ns's opt())")
+    environment: Environment = Field(default={}, description="for every program, besides parameters (ns's opt())")
     nodes: tuple[Node, ...] = ()
     lans: tuple[Lan, ...] = ()
     agents: tuple[Agent, ...] = ()
@@ -349,6 +372,8 @@ class Spec(Part):
         for agent in self.agents:
             if kinds.get(agent.node) is not TargetKind.NODE:
                 raise Inconsistent(f"agent '{agent.name}' is on unknown node '{agent.node}'", agent.name)
+            if isinstance(agent, TrafficAgent) and agent.peer is not None and kinds.get(agent.peer) is not TargetKind.TRAFFIC:
+                raise Inconsistent(f"traffic agent '{agent.name}' has the unknown peer '{agent.peer}'", agent.name)
         for group in self.groups:
             for member in group.members:
                 if kinds.get(member) not in (TargetKind.PROGRAM, TargetKind.TRAFFIC, TargetKind.LAN, TargetKind.NODE):
@@ -356,6 +381,8 @@ class Spec(Part):
                                        group.name)
         for where, event in self.all_events():
             check_event(event, kinds, self.groups, where)
+        if self.sync_server is not None and kinds.get(self.sync_server) is not TargetKind.NODE:
+            raise Inconsistent(f"the sync server '{self.sync_server}' is not a node", "sync_server")
         hooks = [(self.on_start, "on_start"), (self.on_stop, "on_stop"), *((n.on_failure, n.name) for n in self.nodes),
                  *((s.on_error, s.name) for s in self.sequences)]
         for hook, about in hooks:

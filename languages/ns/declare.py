@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from languages.ns.activity import EventGroup, EventSequence, EventTimeline
+from languages.ns.ignored import STANDARD_IMAGE
 from languages.ns.lanlink import Lan, LanLink, Link, Member, Queue, SimplexLink
 from languages.ns.node import Node
 from languages.ns.program import Program
@@ -18,7 +19,6 @@ from languages.ns.world import Told, World
 
 DNS_NAME = re.compile(r"[-0-9A-Za-z]+")
 NATIVE_ROUTING = ("static", "manual", "none")
-STANDARD_IMAGE = re.compile(r".*-STD(-.*)?")
 LABEL = "emulab."  # Node.labels that keep what has no meaning here, so that it can be shown and converted back
 ALL_LANS = "__all_lans"
 OPT = re.compile(r"[-_0-9a-zA-Z]+")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _PLACEMENT = "which of Emulab's machines a node gets; nodes are placed on your hosts"
 _SHAPER = "how Emulab shapes links; here the wires shape all of them"
 _FLOOR = "how Emulab packs virtual nodes and links on its machines"
@@ -114,5 +116,7 @@ IGNORED_CLASSES: dict[str, str] = {
     "RandomVariable/Exponential": "ns-2's random variables; use Tcl's expr rand()",
     "RNG": "ns-2's random generators; use Tcl's expr rand()",
 }
+
+STANDARD_IMAGE = re.compile(r".*-STD(-.*)?")  # names of the images that Emulab itself provides
 
 CLASS_DEFAULTS = "ns-2's defaults of a class; set the variable on each object"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
+from dataclasses import replace
 from typing import Any
 
 from languages.addresses import DeclaredLan, DeclaredMember, assign
 from languages.draft import Draft, make
 from languages.evaluate import Evaluation, Source
 from languages.ns.answer import Answer, Declared
-from languages.ns.networks import DEFAULT_MASK, choose, emulab_order
+from languages.ns.networks import networks_of
+from languages.ns.ports import Ports
 from languages.ns.process import Limits, evaluate_program
-from languages.ns.quantities import integer_of
 from languages.parameters import bind
 from models.errors import InvalidInput
 from models.spec import (
@@ -19,13 +19,14 @@ from models.spec import (
     Group,
     Inconsistent,
     Lan,
-    Member,
     Node,
     Parameter,
     ProgramAgent,
     Queue,
     Red,
+    Route,
     Shaping,
+    Spec,
     TimedEvent,
     TimelineEntry,
     Trace,
@@ -70,14 +71,15 @@ class _Mapping:
         self.draft = Draft(source.name)
         self._declared = declared
 
-    def spec(self) -> Any:
-        networks = self._choose_networks()
-        for lan in self._declared.lans:
-            chosen = (networks[lan["name"]],) if lan["name"] in networks else ()
-            self.draft.add_lan(self._lan(lan, chosen), self._where(lan), [self._where(member) for member in lan["members"]])
-        addresses = _Addresses(self._assigned())
-        self._add_nodes(addresses)
-        self._add_agents(addresses)
+    def spec(self) -> Spec:
+        lans = [self._lan(lan) for lan in self._declared.lans]
+        networks = networks_of(lans, self._declared.lan_names)
+        for part, lan in zip(self._declared.lans, lans, strict=True):
+            numbered = replace(lan, networks=(networks[lan.name],)) if lan.name in networks else lan
+            self.draft.add_lan(numbered, self._where(part), [self._where(member) for member in part["members"]])
+        ports = Ports(self._assigned())
+        self._add_nodes(ports)
+        self._add_agents(ports)
         self._add_activity()
         if self._declared.environment:
             self.draft.set("environment", self._declared.environment, self.draft.source)
@@ -91,24 +93,11 @@ class _Mapping:
     def _make(self, kind: Any, part: Fields, **more: Any) -> Any:
         return make(kind, self._where(part), **{key: value for key, value in part.items() if key != "line"} | more)
 
-    def _lan(self, lan: Fields, networks: tuple[str, ...]) -> DeclaredLan:
+    def _lan(self, lan: Fields) -> DeclaredLan:
         trace = self._make(Trace, lan["trace"] | {"line": lan["line"]}) if lan["trace"] else None
         members = tuple(DeclaredMember(m["node"], addresses=(m["address"],) if m["address"] else (), uplink=self._shaping(m, "uplink"),
                                        downlink=self._shaping(m, "downlink")) for m in lan["members"])
-        return DeclaredLan(lan["name"], members, lan["kind"], networks, lan["mask"],
-                           cost=lan["cost"], trace=trace)
-
-    def _choose_networks(self) -> dict[str, str]:
-        lans = self._declared.lans
-        masks = {lan["name"]: integer_of(lan["mask"]) for lan in lans if lan["mask"]}
-        fixed: dict[str, ipaddress.IPv4Network] = {}
-        for lan in lans:
-            for member in lan["members"]:
-                if member["address"]:
-                    mask = masks.get(lan["name"], DEFAULT_MASK)
-                    fixed[lan["name"]] = ipaddress.IPv4Network((integer_of(member["address"]) & mask, mask.bit_count()))
-        sizes = {lan["name"]: len(lan["members"]) for lan in lans}
-        return choose(emulab_order(self._declared.lan_names), masks, sizes, fixed)
+        return DeclaredLan(lan["name"], members, lan["kind"], mask=lan["mask"], cost=lan["cost"], trace=trace)
 
     def _shaping(self, member: Fields, direction: str) -> Shaping:
         fields = dict(member[direction])
@@ -125,17 +114,25 @@ class _Mapping:
         except Inconsistent as error:
             raise InvalidInput(str(error), where=self.draft.place(*error.about)) from None
 
-    def _add_nodes(self, addresses: _Addresses) -> None:
+    def _add_nodes(self, ports: Ports) -> None:
         for part in self._declared.nodes:
-            routes = [addresses.route(part["name"], route, self._where(route)) for route in part["routes"]]
+            routes = [self._route(ports, part["name"], route) for route in part["routes"]]
             self.draft.add_node(self._make(Node, part, routes=routes), self._where(part))
 
-    def _add_agents(self, addresses: _Addresses) -> None:
+    def _route(self, ports: Ports, node: str, route: Fields) -> Route:
+        via = ports.hop(node, route["hop"])
+        if via is None:
+            raise InvalidInput(f"add-route: {node} and {route['hop']} share no link or LAN, so {route['hop']} cannot be the next hop",
+                               where=self._where(route))
+        destination = ports.of_node(route["name"]) if route["kind"] == "node" else ports.of_lan(route["name"])
+        return Route(destination=destination, via=via)
+
+    def _add_agents(self, ports: Ports) -> None:
         for part in self._declared.agents:
             if part["kind"] == "program":
                 self.draft.add_agent(self._make(ProgramAgent, part), self._where(part))
             else:
-                self.draft.add_agent(self._make(TrafficAgent, part, address=addresses.first(part["node"])), self._where(part))
+                self.draft.add_agent(self._make(TrafficAgent, part, address=ports.first(part["node"])), self._where(part))
 
     def _add_activity(self) -> None:
         for part in self._declared.groups:
@@ -150,39 +147,3 @@ class _Mapping:
                 self.draft.add_entry(part["name"], self._make(TimelineEntry, entry), self._where(entry))
         for part in self._declared.events:
             self.draft.add_event(self._make(TimedEvent, part), self._where(part))
-
-
-class _Addresses:
-    """Of the assigned LANs; what Emulab's routes and traffic agents are made of."""
-
-    def __init__(self, lans: tuple[Lan, ...]):
-        self._lans = {lan.name: lan for lan in lans}
-        self._ports: dict[str, list[tuple[Lan, Member]]] = {}
-        for lan in lans:
-            for member in lan.members:
-                self._ports.setdefault(member.node, []).append((lan, member))
-
-    def first(self, node: str) -> str:
-        """Of its first interface, which Emulab's traffic agents use."""
-        return _ip(self._ports[node][0][1])
-
-    def route(self, node: str, route: Fields, where: str) -> Fields:
-        via = self._hop(node, route["hop"], where)
-        if route["kind"] == "node":
-            return {"destination": f"{self.first(route['name'])}/32", "via": via}
-        return {"destination": str(ipaddress.ip_interface(self._lans[route["name"]].members[0].addresses[0]).network), "via": via}
-
-    def _hop(self, node: str, hop: str, where: str) -> str:
-        """Over the last link between the two, else over the first LAN they share."""
-        shared = [(lan, member) for lan, member in self._ports.get(hop, ()) if any(m.node == node for m in lan.members)]
-        links = [member for lan, member in shared if lan.kind == "link"]
-        if not shared:
-            raise InvalidInput(f"add-route: {node} and {hop} share no link or LAN, so {hop} cannot be the next hop", where=where)
-        if links:
-            return _ip(links[-1])
-        first = next(lan for lan, member in self._ports[node] if any(m.node == hop for m in lan.members))
-        return _ip(next(member for lan, member in shared if lan is first))
-
-
-def _ip(member: Member) -> str:
-    return str(ipaddress.ip_interface(member.addresses[0]).ip)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 
+from languages.addresses import DeclaredLan
 from languages.ns.quantities import dotted, integer_of
 from models.spec import Inconsistent
 
@@ -58,6 +59,19 @@ def emulab_order(lan_names: Iterable[Sequence[str]]) -> list[str]:
             array.remove(first)
             array.add(given[0])
     return array.names()
+
+
+def networks_of(lans: Sequence[DeclaredLan], names: Iterable[Sequence[str]] | None = None) -> dict[str, str]:
+    """CIDR per LAN that has no explicit address. names: as of `emulab_order`; without them, every LAN was named at once."""
+    masks = {lan.name: integer_of(lan.mask) for lan in lans if lan.mask is not None}
+    fixed: dict[str, ipaddress.IPv4Network] = {}
+    for lan in lans:
+        for text in (text for member in lan.members for text in member.addresses):
+            address = ipaddress.ip_interface(text if "/" in text else f"{text}/{masks.get(lan.name, DEFAULT_MASK).bit_count()}")
+            if address.version == 4:
+                fixed[lan.name] = address.network
+    order = emulab_order(names if names is not None else [("", lan.name) for lan in lans])
+    return choose(order, masks, {lan.name: len(lan.members) for lan in lans}, fixed)
 
 
 def choose(order: Iterable[str], masks: dict[str, int], sizes: dict[str, int], fixed: dict[str, ipaddress.IPv4Network]) -> dict[str, str]:

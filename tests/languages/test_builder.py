@@ -116,6 +116,8 @@ BAD = {
     "swapout in a timeline": (lambda net: net.timeline("t", {"swapout": "a reboot"}), "events on swapout belong to the run's own timeline"),
     "families": (lambda net: net.addressing("ipx"), "expected ipv4 or ipv6 or dual or none, not 'ipx'"),
     "traffic": (lambda net: net.traffic("t", "a", "b", "icmp"), "expected udp or tcp, not 'icmp'"),
+    "NUL": (lambda net: net.program("p", "a", "x\0"), "a text cannot hold a NUL byte"),
+    "surrogate": (lambda net: net.program("p", "a", "\ud800"), "a text cannot hold a lone surrogate"),
     "rules": (lambda net: net.rules(windoww="1h"), "Did you mean 'window'?"),
 }
 

@@ -80,14 +80,16 @@ def lans(draw: st.DrawFn, names: list[str]) -> list[DeclaredLan]:
 
 
 table = st.dictionaries(texts, texts, max_size=2)
+variables = st.dictionaries(texts.filter(lambda name: name and "=" not in name), texts, max_size=2)
 nodes = st.builds(
-    Node, cpus=st.none() | st.floats(0.1, 8), memory_bytes=st.none() | st.integers(1, 1 << 40), outside=st.booleans(), environment=table,
+    Node, cpus=st.none() | st.floats(0.1, 8), memory_bytes=st.none() | st.integers(1, 1 << 40), outside=st.booleans(),
+    environment=variables,
     image=st.sampled_from(["host", "tiny", "/srv/x:y/z"]), kind=st.sampled_from(["container", "vm"]), labels=table,
     failure=st.sampled_from(["fatal", "restart"]), tarballs=st.sampled_from([(), (Tarball(directory="/x", path="y"),)]),
     volumes=st.sampled_from([(), (Volume(source="a:b", target="/c", read_only=True),)]), packages=st.sampled_from([(), ("p",)]),
     routing=st.sampled_from(["static", "none"]), name=st.just("n0"))
 programs = st.builds(ProgramAgent, name=st.just("job"), node=st.just("n0"), command=texts, directory=st.none() | texts,
-                     timeout_s=st.none() | times, expected_exit_code=st.none() | st.integers(0, 255), environment=table)
+                     timeout_s=st.none() | times, expected_exit_code=st.none() | st.integers(0, 255), environment=variables)
 sources = st.builds(TrafficAgent, name=st.just("src"), node=st.just("n0"), role=st.just("source"), protocol=st.just("tcp"),
 peer=st.just("snk"),
                     rate_bps=st.none() | st.integers(0, 10**9), interval_s=st.none() | times,
@@ -95,7 +97,7 @@ peer=st.just("snk"),
 SINK = TrafficAgent(name="snk", node="n1", role="sink", protocol="tcp", peer="src")
 steps = st.builds(Event, target=st.just("job"), verb=st.sampled_from(["run", "set"]),
                   arguments=st.builds(Arguments, command=st.none() | texts, tag=st.none() | texts, timeout_s=st.none() | times,
-                                      environment=st.none() | table))
+                                      environment=st.none() | variables))
 parameters = st.just(()) | st.tuples(
     st.builds(Parameter, name=st.just("P"), default=st.none() | texts, value=st.just("v"), description=texts),
     st.just(Parameter(name="N", default="3", value="4", type="integer")))
@@ -106,7 +108,7 @@ def specs(draw: st.DrawFn) -> Spec:
     names = [f"n{i}" for i in range(draw(st.integers(2, 4)))]
     event, pattern = draw(steps), draw(nodes)
     return Spec(
-        name=draw(texts), description=draw(texts), parameters=draw(parameters), environment=draw(table),
+        name=draw(texts), description=draw(texts), parameters=draw(parameters), environment=draw(variables),
         nodes=tuple(pattern.model_copy(update={"name": name}) if name == "n0" else Node(name=name) for name in names),
         lans=assign(draw(lans(names))), agents=(draw(programs), draw(sources), SINK), groups=(Group(name="g", members=("job",)),),
         sequences=(Sequence(name="s", steps=tuple(draw(st.lists(steps, max_size=2))), on_error=draw(st.sampled_from([None, "t"]))),
