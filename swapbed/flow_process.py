@@ -90,12 +90,13 @@ def _call(flow: str, ids: dict[str, str]) -> dict:
     from tasks.sessions import expect
     from tasks.work import labels
 
+    run = load(flow)
     for host in likely_hosts(ids, to_be_placed=flow == "instantiate"):
         expect(host)
     get_current_settings().flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
     with tags("swapbed", *labels(ids)):
         try:
-            return load(flow).with_options(on_running=[_heed_cancelling])(**ids) or {}
+            return run.with_options(on_running=[_heed_cancelling])(**ids) or {}
         except CancelledRun:
             raise SwapbedError(f"'{flow}' was cancelled", where=" ".join(ids.values()), next="What it had begun is undone") from None
 

@@ -33,6 +33,8 @@ def begin_run(run_id: str, lease: str) -> None:
     held = Lease.parse(lease)
     with writing() as session:
         run = run_by_id(session, run_id)
+        if run.state is RunState.RUNNING:
+            return
         transition(session, Run, run_id, RunState.STARTING, lease=held)
     report(f"beginning run {run.number}")
     info = ask_conductor(run.instance_id, "run", Nothing(), Runs).current

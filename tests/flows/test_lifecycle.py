@@ -120,7 +120,7 @@ def test_a_program_that_fails_makes_a_failed_run_with_the_reason(define: Callabl
     try:
         _wait_quiet(instance)
         outcome = load("stop_run")(run_id)
-        assert outcome["outcome"] == RunOutcome.FAILED and "talker" in outcome["reason"]
+        assert outcome["outcome"] == RunOutcome.FAILED and "exit code 3" in outcome["reason"]
     finally:
         load("destroy")(instance.id)
 
