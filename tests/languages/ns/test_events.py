@@ -7,6 +7,7 @@ import pytest
 from languages.emulab_rows import emulab_rows
 
 MADE = """
+$ns define-template-parameter RATE 8Mb
 set p [$a program-agent -command "work"]
 set q [$b program-agent]
 set queue [[$ns link $a $b] queue]
