@@ -77,7 +77,7 @@ class Nodes:
 
     def order(self, order: Order) -> None:
         """What its init does not hear now, it hears when it answers; what is meant for a dead node fails."""
-        if isinstance(order, CleanLogs):
+        if isinstance(order, CleanLogs):  # init does one thing after the other: what is started next finds its logs empty
             for each in self.links.values():
                 if each.attached:
                     each.ask("clear", [("path", LOGS)])

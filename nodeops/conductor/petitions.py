@@ -82,13 +82,13 @@ def read_event(target: str, verb: str, pairs: dict[str, str]) -> Event:
     values: dict[str, Any] = {}
     for key, value in pairs.items():
         mapping, _, name = key.partition(".")
+        if verb == "start-run" and "." not in key and key != "environment_of_run":
+            mapping, name = "parameters", key
         field = next((key + suffix for suffix in ("", *SUFFIXES) if key + suffix in Arguments.model_fields), None)
         if mapping in ("environment", "parameters") and name:
             values.setdefault(mapping, {})[name] = value
         elif field is not None:
             values[field] = _number(value) if field.endswith(SUFFIXES) else value
-        elif verb == "start-run":
-            values.setdefault("parameters", {})[key] = value
         else:
             raise InvalidInput(f"'{key}' is no argument of an event", next=f"Known: {', '.join(sorted(Arguments.model_fields))}")
     try:

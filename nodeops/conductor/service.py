@@ -78,23 +78,25 @@ class Service:
         self.memory.save(running=True)
 
     def tell(self, kind: type[Told], **fields: Any) -> list[Output]:
-        """Note it, feed it to the machine, carry out what follows. Returns the outputs, unless it was told while another was worked on."""
+        """Note it, feed it to the machine, carry out what follows, and what follows from that. Returns all outputs, or none if this was
+        told while another happening was worked on."""
         self._queue.append((kind, fields))
         if self._working:
             return []
-        self._working, first = True, None
+        self._working = True
+        told: list[Output] = []
         try:
             while self._queue:
                 kind, fields = self._queue.popleft()
                 happening = kind(now_ns=self.clock.now_ns(), wall=datetime.now(UTC), **fields)
                 self.memory.note(happening)  # type: ignore[arg-type]  # every kind of Told is one of Happening
                 outputs = self.memory.machine.feed(happening)  # type: ignore[arg-type]
-                first = outputs if first is None else first
+                told += outputs
                 for output in outputs:
                     self._act(output)
         finally:
             self._working = False
-        return first or []
+        return told
 
     def run(self, filenos: Callable[[], set[int]], ready: Callable[[int], None]) -> None:
         """Until `stopping`. filenos, ready: the control server's."""
