@@ -35,6 +35,9 @@ def event(access: Access, target: str, verb: str, words: Mapping[str, Any] | Seq
     except ValueError as error:
         unknown = agent not in access.spec.targets()
         raise InvalidInput(str(error), where=where, next=nearest(agent, access.spec.targets()) if unknown else None) from None
+    member, lans = told.arguments.member, {lan.name: lan for lan in access.spec.lans}
+    if member is not None and agent in lans and member.partition(":")[0] not in (known := [one.node for one in lans[agent].members]):
+        raise InvalidInput(f"'{member}' is not a member of '{agent}'", where=where, next=nearest(member, known))
     return told
 
 
