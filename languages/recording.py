@@ -23,7 +23,7 @@ from models.errors import InvalidInput
 from models.spec import Event, Part, ProgramAgent, Sequence, Timeline, TimelineEntry
 
 _LINE = re.compile(r"(?P<at>\S+)\s+(?P<event>\S.*)", re.DOTALL)
-_BY_HAND = re.compile(r"(?P<node>[^\s/]+)/(?P<rest>\S.*)", re.DOTALL)
+_BY_HAND = re.compile(r"(?P<node>[^\s/]+)/(?P<rest>[^\s/].*)", re.DOTALL)
 LINES_LIMIT = 100_000
 LINES_OF_AN_EVENT = 100
 
@@ -96,7 +96,9 @@ def _read_line(line: str) -> Recorded:
     if not match:
         raise ValueError(f"'{line[:60]}' is not a line of a recording: expected TIME TARGET VERB [KEY=VALUE …], as in 12.5s link0 down")
     at_s = parse_duration(match["at"], "time")
-    by_hand = _BY_HAND.fullmatch(match["event"]) if "/" in match["event"].split()[0] else None
+    by_hand = _BY_HAND.fullmatch(match["event"])
+    if by_hand is None and "/" in match["event"].split()[0]:
+        raise ValueError(f"'{match['event'].split()[0]}' is not a target: expected NAME, or NODE/NAME for a command that was run by hand")
     event = read_event(by_hand["rest"] if by_hand else match["event"])
     entry = TimelineEntry(target=event.target, verb=event.verb, arguments=event.arguments, at_s=at_s)
     return Recorded(entry=entry, node=by_hand["node"] if by_hand else None)

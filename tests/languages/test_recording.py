@@ -19,10 +19,22 @@ TEXT = """# by hand
 """
 
 times = st.integers(0, 10**7).map(lambda n: n / 1000)
-commands = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs", "Cc", "Zl", "Zp"]) | st.just("\n"), min_size=1, max_size=40)
-arguments = st.one_of(st.builds(Arguments, command=commands, timeout_s=st.none() | times), st.builds(Arguments, signal=st.sampled_from(["TERM", "USR1"])),
-                      st.builds(Arguments, delay_s=times, loss=st.none() | st.sampled_from([0.0, 0.25])), st.just(Arguments()))
-entries = st.builds(TimelineEntry, target=st.sampled_from(["client", "l-0", "a.b"]), verb=st.sampled_from(["run", "modify", "x"]), arguments=arguments, at_s=times)
+commands = st.text(
+    st.characters(exclude_characters="\0\r", exclude_categories=["Cs", "Cc", "Zl", "Zp"]) | st.just("\n"), min_size=1, max_size=40
+)
+arguments = st.one_of(
+    st.builds(Arguments, command=commands, timeout_s=st.none() | times),
+    st.builds(Arguments, signal=st.sampled_from(["TERM", "USR1"])),
+    st.builds(Arguments, delay_s=times, loss=st.none() | st.sampled_from([0.0, 0.25])),
+    st.just(Arguments()),
+)
+entries = st.builds(
+    TimelineEntry,
+    target=st.sampled_from(["client", "l-0", "a.b"]),
+    verb=st.sampled_from(["run", "modify", "x"]),
+    arguments=arguments,
+    at_s=times,
+)
 recordings = st.lists(st.builds(Recorded, entry=entries, node=st.none() | st.sampled_from(["n1", "n-2"])), max_size=8)
 
 

@@ -67,7 +67,8 @@ def test_a_whole_profile(rspec):
         <interface_ref client_id="server_1:if0"/><interface_ref client_id="c1:if0"/><interface_ref client_id="c2:if0"/>
         <link_type name="lan"/>
       </link>
-      <data_set xmlns="http://www.protogeni.net/resources/rspec/ext/profile-parameters/1"><data_item name="emulab.net.parameter.COUNT">2</data_item></data_set>
+      <data_set xmlns="http://www.protogeni.net/resources/rspec/ext/profile-parameters/1">
+        <data_item name="emulab.net.parameter.COUNT">2</data_item></data_set>
     """)
     spec = evaluation.spec
     server, c1, _ = spec.nodes
@@ -79,8 +80,10 @@ def test_a_whole_profile(rspec):
     lan, = spec.lans
     assert (lan.kind, [m.addresses for m in lan.members]) == ("lan", [("192.168.3.1/24",), ("192.168.3.2/24",), ("192.168.3.3/24",)])
     assert [(a.name, a.node, a.command) for a in spec.agents] == [
-        ("server-1-execute-1", "server-1", "/local/repository/setup.sh"), ("server-1-execute-2", "server-1", "bash -c 'echo '\"'\"'two'\"'\"''"),
-        ("c1-execute-1", "c1", "sleep 1")]
+        ("server-1-execute-1", "server-1", "/local/repository/setup.sh"),
+        ("server-1-execute-2", "server-1", "bash -c 'echo '\"'\"'two'\"'\"''"),
+        ("c1-execute-1", "c1", "sleep 1"),
+    ]
     assert [(s.name, [(e.target, e.verb) for e in s.steps]) for s in spec.sequences] == [
         ("server-1-services", [("server-1-execute-1", "run"), ("server-1-execute-2", "run")])]
     assert [(e.target, e.verb, e.at_s) for e in spec.events] == [("server-1-services", "start", 0), ("c1-execute-1", "start", 0)]
@@ -134,13 +137,25 @@ def test_delay_nodes_become_the_links_own_shaping(rspec):
 
 
 def test_what_means_nothing_is_warned_of_once(rspec):
-    evaluation = rspec(f"""<node client_id="a" component_id="urn:pc1"><emulab:routable_control_ip/><emulab:blockstore name="x"/><interface client_id="a:if0"/>
-        <services><login authentication="ssh-keys"/><install url="http://x/y.tgz" install_path="/"/></services></node>
-      <node client_id="b" component_id="urn:pc2"><emulab:routable_control_ip/><emulab:frobnicator/><interface client_id="b:if0"/><interface client_id="b:if1"/></node>
-      {link('<component_manager name="x"/><emulab:vlan_tagging enabled="true"/><link_type name="gre-tunnel"/><emulab:shared_vlan name="y"/>')}""")
+    evaluation = rspec(f"""<node client_id="a" component_id="urn:pc1"><emulab:routable_control_ip/><emulab:blockstore name="x"/>
+        <interface client_id="a:if0"/><services><login authentication="ssh-keys"/><install url="http://x/y.tgz" install_path="/"/>
+        </services></node>
+      <node client_id="b" component_id="urn:pc2"><emulab:routable_control_ip/><emulab:frobnicator/>
+        <interface client_id="b:if0"/><interface client_id="b:if1"/></node>
+      {link('<component_manager name="x"/><emulab:vlan_tagging enabled="true"/><link_type name="gre-tunnel"/><emulab:shared_vlan/>')}""")
     keys = [w.text.split(": ")[0] for w in evaluation.warnings]
-    assert sorted(keys) == ["blockstore", "component_id", "frobnicator", "install", "interface 'b:if1'", "link_type", "login", "routable_control_ip",
-                            "shared_vlan", "vlan_tagging"]
+    assert sorted(keys) == [
+        "blockstore",
+        "component_id",
+        "frobnicator",
+        "install",
+        "interface 'b:if1'",
+        "link_type",
+        "login",
+        "routable_control_ip",
+        "shared_vlan",
+        "vlan_tagging",
+    ]
 
 
 def test_a_link_named_like_a_node(rspec):
@@ -156,26 +171,49 @@ def test_parameters_can_be_asked_for_and_given(rspec):
         rspec(body, M="5")
 
 
-@pytest.mark.parametrize(("body", "line", "message"), [
-    (PAIR + "<link client_id='l'><interface_ref client_id='a:if9'/><interface_ref client_id='b:if0'/></link>", 4, "unknown interface 'a:if9'"),
-    (PAIR + link("", "a"), 4, "1 interface instead of at least 2"),
-    (PAIR + "<link><interface_ref client_id='a:if0'/></link>", 4, "no client_id"),
-    (PAIR + link('\n<property source_id="a:if0" dest_id="c:if0" latency="1"/>'), 5, "the dest_id 'c:if0', which is not one of its interfaces"),
-    (PAIR + link('\n<property source_id="a:if0" dest_id="b:if0" latency="soon"/>'), 5, "latency 'soon' is not a number"),
-    (PAIR + link('\n<property source_id="a:if0" dest_id="b:if0" packet_loss="1.5"/>'), 5, "packet_loss '1.5' is not a number from 0 to 1"),
-    (PAIR + link('\n<property source_id="a:if0" dest_id="b:if0" capacity="-1"/>'), 5, "capacity '-1'"),
-    ("<node/>", 2, "no client_id"),
-    ("<node client_id='a'/>\n<node client_id='a'/>", 3, "used twice"),
-    ("<node client_id='a b'/>", 2, "not a DNS label"),
-    ("<node client_id='a'><interface client_id='x'/>\n<interface client_id='x'/></node>", 3, "declared twice"),
-    (PAIR.replace('"a:if0"/>', '"a:if0"><ip address="10.1.1.300" netmask="255.255.255.0"/></interface>') + link(""), 2, "not an IP address"),
-    (PAIR.replace('"a:if0"/>', '"a:if0"><ip address="10.1.1.1" netmask="255.0.255.0"/></interface>') + link(""), 2, "not an IP address"),
-    ("<node client_id='a'><services><execute shell='sh'/></services></node>", 2, "no command"),
-    ("<node client_id='a'><sliver_type name='x'><emulab:xen cores='many'/></sliver_type></node>", 2, "cores 'many'"),
-    ("<node client_id='d'><sliver_type name='delay'/><interface client_id='d:if0'/></node>", 2, "does not stand between two links"),
-    ("<node client_id='a'>", 3, "not well-formed XML: mismatched tag"),
-    ("<a>" * 100 + "</a>" * 100, 2, "nested more than 64 deep"),
-])
+@pytest.mark.parametrize(
+    ("body", "line", "message"),
+    [
+        (
+            PAIR + "<link client_id='l'><interface_ref client_id='a:if9'/><interface_ref client_id='b:if0'/></link>",
+            4,
+            "unknown interface 'a:if9'",
+        ),
+        (PAIR + link("", "a"), 4, "1 interface instead of at least 2"),
+        (PAIR + "<link><interface_ref client_id='a:if0'/></link>", 4, "no client_id"),
+        (
+            PAIR + link('\n<property source_id="a:if0" dest_id="c:if0" latency="1"/>'),
+            5,
+            "the dest_id 'c:if0', which is not one of its interfaces",
+        ),
+        (PAIR + link('\n<property source_id="a:if0" dest_id="b:if0" latency="soon"/>'), 5, "latency 'soon' is not a number"),
+        (
+            PAIR + link('\n<property source_id="a:if0" dest_id="b:if0" packet_loss="1.5"/>'),
+            5,
+            "packet_loss '1.5' is not a number from 0 to 1",
+        ),
+        (PAIR + link('\n<property source_id="a:if0" dest_id="b:if0" capacity="-1"/>'), 5, "capacity '-1'"),
+        ("<node/>", 2, "no client_id"),
+        ("<node client_id='a'/>\n<node client_id='a'/>", 3, "used twice"),
+        ("<node client_id='a b'/>", 2, "not a DNS label"),
+        ("<node client_id='a'><interface client_id='x'/>\n<interface client_id='x'/></node>", 3, "declared twice"),
+        (
+            PAIR.replace('"a:if0"/>', '"a:if0"><ip address="10.1.1.300" netmask="255.255.255.0"/></interface>') + link(""),
+            2,
+            "not an IP address",
+        ),
+        (
+            PAIR.replace('"a:if0"/>', '"a:if0"><ip address="10.1.1.1" netmask="255.0.255.0"/></interface>') + link(""),
+            2,
+            "not an IP address",
+        ),
+        ("<node client_id='a'><services><execute shell='sh'/></services></node>", 2, "no command"),
+        ("<node client_id='a'><sliver_type name='x'><emulab:xen cores='many'/></sliver_type></node>", 2, "cores 'many'"),
+        ("<node client_id='d'><sliver_type name='delay'/><interface client_id='d:if0'/></node>", 2, "does not stand between two links"),
+        ("<node client_id='a'>", 3, "not well-formed XML: mismatched tag"),
+        ("<a>" * 100 + "</a>" * 100, 2, "nested more than 64 deep"),
+    ],
+)
 def test_bad_documents_are_refused_at_their_line(refusal, body, line, message):
     error = refusal(body)
     assert error.where == f"test.rspec:{line}"
@@ -192,9 +230,17 @@ def test_entities_are_neither_expanded_nor_fetched(text):
         evaluate(Source("test.rspec", text, "rspec"))
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "no element found"), ("hello", "syntax error"), ("<x/>", "a 'x', not an RSpec"), ("<rspec/>", "another version"),
-                                               ('<rspec xmlns="http://www.protogeni.net/resources/rspec/2"/>', "another version"),
-                                               ('<rspec xmlns="http://www.geni.net/resources/rspec/3" type="advertisement"/>', "advertises")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no element found"),
+        ("hello", "syntax error"),
+        ("<x/>", "a 'x', not an RSpec"),
+        ("<rspec/>", "another version"),
+        ('<rspec xmlns="http://www.protogeni.net/resources/rspec/2"/>', "another version"),
+        ('<rspec xmlns="http://www.geni.net/resources/rspec/3" type="advertisement"/>', "advertises"),
+    ],
+)
 def test_other_documents_are_refused(text, message):
     with pytest.raises(InvalidInput, match=message):
         evaluate(Source("test.rspec", text, "rspec"))
