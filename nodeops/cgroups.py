@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import HostProblem, TimedOut
+from models.protocol.host import DAEMONS
 from models.spec import Node
 from nodeops.identity import boot_id
 from nodeops.journal import Cgroup
@@ -107,6 +108,11 @@ def _limit(instance: str, node: str, where: Hierarchies, controller: str, file2:
                       next=f"Leave the limit out, or boot the host with the {controller} controller")
 
 
+def leaves(nodes: Iterable[str]) -> list[str]:
+    """Names of the cgroups that hold processes."""
+    return [*nodes, *(f"daemon.{daemon}" for daemon in (*DAEMONS, HELPERS))]
+
+
 def paths_needed(instance: str, names: Iterable[str], limits: Iterable[Limit], where: Hierarchies) -> list[Path]:
     """Every directory below PARENT that has to be made, parents first. names: of nodes and `daemon.NAME`."""
     top = where.unified / PARENT / instance
@@ -118,7 +124,7 @@ def paths_needed(instance: str, names: Iterable[str], limits: Iterable[Limit], w
 
 
 def make(paths: Iterable[Path]) -> list[Cgroup]:
-    """Make directories that were not there. Raises HostProblem; FileExistsError, if one was: then it is not ours."""
+    """Make directories that are not there yet. Raises HostProblem."""
     made = []
     for path in paths:
         try:
@@ -127,8 +133,6 @@ def make(paths: Iterable[Path]) -> list[Cgroup]:
             except FileNotFoundError:
                 path.parent.mkdir(exist_ok=True)
                 path.mkdir()
-        except FileExistsError:
-            raise
         except OSError as error:
             raise HostProblem(f"cannot make a cgroup: {error.strerror}", where=str(path), next="This needs root") from error
         made.append(Cgroup(path=str(path), inode=path.stat().st_ino))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.errors import Conflict, HostProblem, InvalidInput, NotFound, SwapbedError, TimedOut
-from models.protocol.host import DAEMONS, Create
+from models.protocol.host import Create
 from models.routes import Routing
 from models.settings import settings
 from models.spec import Node, Spec
@@ -131,8 +131,9 @@ def _make(layout: InstanceLayout, wanted: Create, nodes: Sequence[Node], progres
 def _make_cgroups(journal: Journal, wanted: Create, nodes: Sequence[Node]) -> None:
     where = cgroups.hierarchies()
     limits = [limit for node in nodes for limit in cgroups.limits_of(wanted.instance, node, where)]
-    names = [*(node.name for node in nodes), *(f"daemon.{daemon}" for daemon in (*DAEMONS, cgroups.HELPERS))]
-    paths = cgroups.paths_needed(wanted.instance, names, limits, where)
+    paths = cgroups.paths_needed(wanted.instance, cgroups.leaves(node.name for node in nodes), limits, where)
+    if taken := next((path for path in paths if path.exists()), None):
+        raise Conflict("somebody else has a cgroup of this instance's id", where=str(taken), next="Another state directory's, perhaps")
     journal.intend(Cgroup(path=str(path)) for path in paths)
     journal.made(cgroups.make(paths))
     cgroups.limit(limits, where)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.errors import Conflict, NotFound
 from nodeops import cgroups
-from nodeops.instance import holding, instances_here, layout_of, read_record, write_record
+from nodeops.instance import holding, instances_here, layout_of, read_record, room_or_not, write_record
 from nodeops.journal import Cgroup, Journal, KernelObject, Process
 from nodeops.layout import InstanceLayout
 
@@ -25,7 +25,8 @@ def destroy(layout: InstanceLayout, fence: int) -> None:
     with contextlib.suppress(NotFound), holding(layout, fence):
         record = read_record(layout)
         if record is not None:
-            write_record(layout, record.model_copy(update={"state": "destroying"}))
+            with room_or_not():
+                write_record(layout, record.model_copy(update={"state": "destroying"}))
         clear(layout, entirely=True)
 
 
@@ -63,7 +64,8 @@ def clear(layout: InstanceLayout, *, entirely: bool = False) -> None:
     standing = journal.standing()
     _kill(standing)
     cgroups.remove(each for each in standing if isinstance(each, Cgroup))
-    journal.gone(standing)
+    with room_or_not():
+        journal.gone(standing)
     _remove_all(entry for entry in layout.root.iterdir() if entry.name not in KEPT_TO_THE_END)
     if entirely:
         _remove_parent(standing)

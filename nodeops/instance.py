@@ -6,6 +6,7 @@ everybody: the highest lease number seen, so that a flow that was thought dead c
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -98,10 +99,21 @@ def holding(layout: InstanceLayout, fence: int, *, patience_s: float = LOCK_PATI
             raise Conflict(f"somebody with a newer lease ({record.fence}, this one is {fence}) works on the instance",
                            where=layout.root.name, next="This flow was taken for dead; let the newer one finish")
         if record is not None and fence > record.fence:
-            write_record(layout, record.model_copy(update={"fence": fence}))
+            with room_or_not():
+                write_record(layout, record.model_copy(update={"fence": fence}))
         yield
     finally:
         os.close(lock)
+
+
+@contextmanager
+def room_or_not() -> Iterator[None]:
+    """Notes that may be missing for want of disk space: a full disk must not keep an instance from being destroyed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _lock(lock: int, layout: InstanceLayout, patience_s: float) -> None:

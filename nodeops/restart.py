@@ -1,11 +1,11 @@
-"""Starting nodes anew in an instance that lives: what ran in them is gone, their files stay, the wires attach again."""
+"""Starting nodes anew: what ran in them is gone, their files stay, the wires attach again. Also after a reboot of the host."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from models.errors import NotFound
+from models.spec import Node
 from nodeops import cgroups, daemons, outside
 from nodeops.create import await_answers, start_nodes
 from nodeops.instance import read_spec, the_record
@@ -25,10 +25,7 @@ def restart_nodes(layout: InstanceLayout, names: Sequence[str], progress: Callab
     for cgroup in [each for each in journal.standing() if isinstance(each, Cgroup) and each.path in paths]:
         cgroups.kill(cgroup)
         cgroups.remove([cgroup])
-    where = cgroups.hierarchies()
-    journal.intend(Cgroup(path=path) for path in sorted(paths))
-    journal.made(cgroups.make(map(Path, sorted(paths))))
-    cgroups.limit([limit for node in nodes for limit in cgroups.limits_of(record.instance, node, where)], where)
+    make_missing_cgroups(layout, journal, nodes)
     for name in names:
         outside.unplug(layout.node(name))
         forget_previous_mount(layout.node(name))
@@ -37,3 +34,14 @@ def restart_nodes(layout: InstanceLayout, names: Sequence[str], progress: Callab
     if daemons.status(layout, "wires").alive:
         with WiresClient(layout) as wires:
             wires.reload()
+
+
+def make_missing_cgroups(layout: InstanceLayout, journal: Journal, nodes: Sequence[Node]) -> None:
+    """Those of the nodes and of everything they need; after a reboot of the host none is there."""
+    instance, where = layout.root.name, cgroups.hierarchies()
+    limits = [limit for node in nodes for limit in cgroups.limits_of(instance, node, where)]
+    needed = cgroups.paths_needed(instance, cgroups.leaves(node.name for node in nodes), limits, where)
+    missing = [path for path in needed if not path.exists()]
+    journal.intend(Cgroup(path=str(path)) for path in missing)
+    journal.made(cgroups.make(missing))
+    cgroups.limit(limits, where)

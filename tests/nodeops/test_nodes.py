@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -35,9 +36,13 @@ from models.protocol.host import (
 )
 from models.settings import settings
 from models.spec import Lan, Member, Node, Spec, Tarball, Volume
+from nodeops import cgroups
+from nodeops.identity import boot_id
+from nodeops.instance import layout_of
+from nodeops.journal import Cgroup, Journal
 from nodeops.reach import read_inits
 from nodeops.session import Here, HostSession
-from tests.nodeops.instances import Make, lan_spec, run
+from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, run
 
 
 def member(node: str, interface: str, lan: int, host: int) -> Member:
@@ -201,6 +206,20 @@ def test_restarted_nodes_keep_their_files_and_their_place(make: Make, session: H
         session.call("restart_nodes", ChangeNodes(instance=layout.root.name, nodes=("z",)))
 
 
+def test_nodes_come_back_after_a_reboot_of_the_host(make: Make, session: HostSession) -> None:
+    """Nothing of the kernel is left then; simulated by ending everything and giving the journal another boot's name."""
+    layout = make(lan_spec("a", "b"), daemons=("wires",))
+    run(layout, "a", "echo kept > /etc/kept")
+    standing = [each for each in Journal(layout.journal).standing() if isinstance(each, Cgroup)]
+    cgroups.kill(standing[0])
+    cgroups.remove(standing)
+    layout.journal.write_text(layout.journal.read_text().replace(boot_id(), "another"))
+    name = layout.root.name
+    assert session.do("restart_nodes", ChangeNodes(instance=name, nodes=("a", "b")), InstanceStatus).nodes[0].alive
+    assert session.do("start_daemon", ChangeDaemon(instance=name, daemon="wires"), DaemonStatus).alive
+    assert run(layout, "a", "cat /etc/kept; ping -q -c 1 -W 2 b").stdout.startswith(b"kept\n")
+
+
 def test_daemons_are_started_stopped_and_restarted(make: Make, session: HostSession) -> None:
     layout = make(lan_spec("a", "b"), daemons=("wires",))
     wires = ChangeDaemon(instance=layout.root.name, daemon="wires", fence=1)
@@ -270,6 +289,33 @@ def test_a_state_directory_that_will_not_do(session: HostSession, state_dir: Pat
             refused(other, lan_spec(*(f"n{index}" for index in range(40))), HostProblem, match)
     finally:
         subprocess.run(["umount", state_dir], check=True)
+
+
+def test_a_full_disk_does_not_hinder_destroying(session: HostSession, state_dir: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", state_dir], check=True)
+    try:
+        with HostSession(Here({"SWAPBED_FREE_SPACE_BYTES": "0"})) as other:
+            wanted = Create(instance="i-full", name="x", spec=lan_spec("a", "b"), daemons=())
+            assert other.do("create", wanted, InstanceStatus).whole
+            with contextlib.suppress(OSError):
+                (state_dir / "fill").write_bytes(bytes(2 << 20))
+            other.call("destroy", ChangeInstance(instance="i-full", fence=5))
+        assert_nothing_left(layout_of("i-full"))
+    finally:
+        subprocess.run(["umount", state_dir], check=True)
+
+
+def test_a_cgroup_of_somebody_else_is_left_alone(session: HostSession, state_dir: Path) -> None:
+    foreign = cgroups.instance_cgroup("i-foreign")
+    foreign.mkdir(parents=True)
+    try:
+        wanted = Create(instance="i-foreign", name="x", spec=lan_spec("a", "b"), daemons=())
+        with pytest.raises(Conflict, match="somebody else"):
+            session.call("create", wanted)
+        assert foreign.is_dir()
+        assert not layout_of("i-foreign").root.exists()
+    finally:
+        foreign.rmdir()
 
 
 @pytest.mark.parametrize("instance", ["", ".", "..", "../x", "a/b", "A", "a" * 60])
