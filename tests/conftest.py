@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,18 @@ def state_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     _forget()
     yield directory
     _forget()
+    cgroups = [path for instance in _instances(directory / "swapbed.db") for where in ("", "*/")
+               for path in Path("/sys/fs/cgroup").glob(f"{where}swapbed/{instance}")]
     shutil.rmtree(directory)
+    assert not cgroups, "nodes or daemons left running"
+
+
+def _instances(database: Path) -> list[str]:
+    """Ids of all that this test ever defined."""
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(database)) as connection:
+        return [row[0] for row in connection.execute("SELECT id FROM instance")]
 
 
 def _forget() -> None:
