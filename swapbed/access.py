@@ -17,7 +17,7 @@ from models.errors import Conflict, NotFound
 from models.protocol.host import DaemonName, Relay, Relayed
 from models.settings import settings
 from models.spec import Lan, Spec
-from nodeops.instance import layout_of, read_record, read_spec
+from nodeops.instance import instances_here, layout_of, read_record, read_spec
 from nodeops.session import Here, HostSession, Transport
 from swapbed.privilege import require_root
 
@@ -42,9 +42,9 @@ def whereabouts(name: str) -> Whereabouts:
 
 
 def _wholly_here(name: str) -> Whereabouts | None:
-    root, here = settings().instances_dir, Here()
-    for directory in root.iterdir() if root.is_dir() else ():
-        layout = layout_of(directory.name)
+    here = Here()
+    for instance in instances_here():
+        layout = layout_of(instance)
         record = read_record(layout)
         if record is None or name not in (record.name, record.instance) or record.project != settings().project:
             continue
