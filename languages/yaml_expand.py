@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from languages.expression import substitute
 from languages.parameters import TYPES
@@ -21,6 +21,7 @@ from models.spec import Parameter
 
 REPEATED = {("nodes",), ("links",), ("lans",), ("agents",), ("groups",), ("sequences",), ("timelines",), ("timeline",),
             ("sequences", "*"), ("timelines", "*"), ("lans", "*", "members")}
+_TIMES = {("timeline",), ("timelines", "*")}  # whose keys are times: two that come out alike are one moment
 INDEX = "index"
 LENGTH_LIMIT = 32 << 20
 
@@ -114,13 +115,16 @@ class _Expansion:
                 for binding in self._bindings(part, values):
                     inner = {**values, **binding}
                     made = self._text(key, line, inner) + (f"-{binding[INDEX]}" if INDEX in binding else "")
-                    self._put(result, made, line, self.part(rest, inner, below))
+                    self._put(result, made, line, self.part(rest, inner, below), path)
             else:
-                self._put(result, self._text(key, line, values), line, self.part(part, values, below))
+                self._put(result, self._text(key, line, values), line, self.part(part, values, below), path)
         return result
 
-    def _put(self, table: Table, key: str, line: int, part: Part) -> None:
-        if key in table.items:
+    def _put(self, table: Table, key: str, line: int, part: Part, path: tuple[str, ...]) -> None:
+        if key in table.items and _matches(path, _TIMES):
+            events = [event for p in (table.items[key], part) for event in (p.items if isinstance(p, Items) else [p])]
+            part = Items(line, events)
+        elif key in table.items:
             raise InvalidInput(f"the key '{key}' comes out for the second time (first from line {table.key_lines[key]})",
                                where=f"{self._name}:{line}", next="Put the variables of `each` into the name.")
         table.put(key, line, part)
@@ -179,7 +183,11 @@ class _Expansion:
 
 def _repeats(path: tuple[str, ...]) -> bool:
     """Whether the parts in the collection at this path may be repeated."""
-    return any(len(path) == len(pattern) and all(p in ("*", k) for p, k in zip(pattern, path, strict=True)) for pattern in REPEATED)
+    return _matches(path, REPEATED)
+
+
+def _matches(path: tuple[str, ...], patterns: Iterable[tuple[str, ...]]) -> bool:
+    return any(len(path) == len(pattern) and all(p in ("*", k) for p, k in zip(pattern, path, strict=True)) for pattern in patterns)
 
 
 def _without(table: Table, *keys: str) -> Table:

@@ -120,6 +120,11 @@ timeline: [{each: {i: 3}, at: "${i * 10}s", do: "p-${i} start"}]
     assert [(e.at_s, e.target) for e in made.events] == [(0, "p-0"), (10, "p-1"), (20, "p-2")]
 
 
+def test_times_that_come_out_alike_are_one_moment() -> None:
+    made = spec('parameters: {A: 1s, B: 2s}\nnodes: {h: }\ntimeline: {"${A}": h reboot, "${B}": [h stop, h reboot]}', A="2s")
+    assert [(e.at_s, e.verb) for e in made.events] == [(2, "reboot"), (2, "stop"), (2, "reboot")]
+
+
 def test_patterns_name_members_in_the_nodes_order() -> None:
     made = spec('nodes: {gw: , h: {count: 3}}\nlans: {all: {members: "*"}, some: {members: {gw: , "h-[12]": {delay: 5ms}}}}')
     assert [m.node for m in made.lans[0].members] == ["gw", "h-0", "h-1", "h-2"]
