@@ -81,9 +81,7 @@ def _node(world: World, node: Node) -> dict[str, Any]:
     if node.failure == "ignore":
         fields["labels"][LABEL + "failureaction"] = node.failure
     fields["failure"] = {"ignore": "nonfatal", None: "fatal"}.get(node.failure, node.failure)
-    tarballs = _tarballs(world, node)
-    if tarballs:
-        fields["tarballs"] = tarballs
+    fields["tarballs"] = _tarballs(world, node)
     if node.packages:
         fields["packages"] = node.packages
         world.ignore("tb-set-node-rpms", "packages are recorded, not installed; put them into an image or a tar file")
@@ -91,14 +89,14 @@ def _node(world: World, node: Node) -> dict[str, Any]:
     return fields
 
 
-def _tarballs(world: World, node: Node) -> list[dict[str, str]]:
+def _tarballs(world: World, node: Node) -> list[dict[str, Any]]:
     """Archives of the datastore, or of the host; what would have to be fetched is only recorded."""
     kept = []
-    for directory, path in [*node.tarballs, *world.tarballs]:
-        if "://" in path:
-            world.ignore("tarfile of a URL", f"'{path}' is not fetched: put the archive into the datastore")
+    for tarball in [*node.tarballs, *world.tarballs]:
+        if "://" in tarball.path:
+            world.ignore("tarfile of a URL", f"'{tarball.path}' is not fetched: put the archive into the datastore")
         else:
-            kept.append({"directory": directory, "path": path.removeprefix("$DATASTORE/")})
+            kept.append({"line": tarball.line, "directory": tarball.directory, "path": tarball.path.removeprefix("$DATASTORE/")})
     return kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from signal import Signals
 from typing import Any
 
 from languages.ns import script
@@ -68,7 +69,7 @@ def _program(world: World, target: NsObject, verb: str, words: Words) -> Meaning
     if verb == "kill":
         if not words:
             raise Refused("kill lacks its signal, as in `$program kill TERM`")
-        return "kill", {"signal": words[0].upper().removeprefix("SIG")}
+        return "kill", {"signal": _signal(words[0])}
     if verb not in ("start", "run", "set"):
         raise _unknown(target, verb, ("start", "run", "stop", "kill", "set"))
     given = options(tuple(words), PROGRAM_OPTIONS, f"program {verb}")
@@ -84,6 +85,16 @@ def _program(world: World, target: NsObject, verb: str, words: Words) -> Meaning
     if given.get("-tag"):
         arguments["tag"] = given["-tag"]
     return verb, arguments
+
+
+def _signal(text: str) -> str:
+    """By name, with SIG or without, or by number."""
+    try:
+        found = Signals(int(text)) if text.isdigit() else Signals[f"SIG{text.upper().removeprefix('SIG')}"]
+    except (KeyError, ValueError):
+        names = [member.removeprefix("SIG") for member in Signals.__members__]
+        raise Refused(f"kill: '{text[:40]}' is not a signal", did_you_mean(text[:40].upper(), names)) from None
+    return found.name.removeprefix("SIG")
 
 
 def _cbr(world: World, target: NsObject, verb: str, words: Words) -> Meaning | None:

@@ -27,6 +27,7 @@ from models.spec import (
     Route,
     Shaping,
     Spec,
+    Tarball,
     TimedEvent,
     TimelineEntry,
     Trace,
@@ -117,7 +118,8 @@ class _Mapping:
     def _add_nodes(self, ports: Ports) -> None:
         for part in self._declared.nodes:
             routes = [self._route(ports, part["name"], route) for route in part["routes"]]
-            self.draft.add_node(self._make(Node, part, routes=routes), self._where(part))
+            tarballs = [self._make(Tarball, tarball) for tarball in part["tarballs"]]
+            self.draft.add_node(self._make(Node, part, routes=routes, tarballs=tarballs), self._where(part))
 
     def _route(self, ports: Ports, node: str, route: Fields) -> Route:
         via = ports.hop(node, route["hop"])

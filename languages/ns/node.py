@@ -16,6 +16,13 @@ NSE = "Emulab's simulator inside the testbed (NSE) does not exist here"
 LOOKS = "ns-2's animator (nam) does not exist here"
 
 
+@dataclass(frozen=True)
+class Tarball:
+    directory: str
+    path: str
+    line: int
+
+
 @dataclass
 class AddedRoute:
     """destination: a node, link, LAN or one direction of a link."""
@@ -60,7 +67,7 @@ class Node(NsObject):
         self.image: str | None = None
         self.failure: str | None = None
         self.startup: str | None = None
-        self.tarballs: list[tuple[str, str]] = []
+        self.tarballs: list[Tarball] = []
         self.packages: tuple[str, ...] = ()
         self.console: Console | None = None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from languages.ns.ignored import IGNORED_COMMANDS
 from languages.ns.lanlink import Lan, LanLink, Link, Member
-from languages.ns.node import Node
+from languages.ns.node import Node, Tarball
 from languages.ns.objects import Command, Function
 from languages.ns.program import one_line, start_command
 from languages.ns.quantities import address, boolean, delay_ms, loss, mask, rate_kbps
@@ -109,26 +109,26 @@ def set_node_startcmd(world: World, node: str, text: str) -> str:
 
 @testbed("tb-set-node-tarfiles", "NODE DIRECTORY [TARFILE] …")
 def set_node_tarfiles(world: World, node: str, *words: str) -> None:
-    world.find(node, Node, what="tb-set-node-tarfiles").tarballs = _tarballs(words, "tb-set-node-tarfiles")
+    world.find(node, Node, what="tb-set-node-tarfiles").tarballs = _tarballs(world, words, "tb-set-node-tarfiles")
 
 
 @testbed("tb-set-tarfiles", "DIRECTORY [TARFILE] …")
 def set_tarfiles(world: World, *words: str) -> None:
-    world.tarballs += _tarballs(words, "tb-set-tarfiles")
+    world.tarballs += _tarballs(world, words, "tb-set-tarfiles")
 
 
-def _tarballs(words: tuple[str, ...], what: str) -> list[tuple[str, str]]:
+def _tarballs(world: World, words: tuple[str, ...], what: str) -> list[Tarball]:
     if len(words) == 1:
         words = tuple(words[0].split())
     if len(words) % 2 or not words:
         raise Refused(f"{what} expects pairs of a directory and a tar file")
-    pairs = list(zip(words[::2], words[1::2], strict=True))
-    for directory, file in pairs:
-        if not directory.startswith("/"):
-            raise Refused(f"{what}: '{directory}' is not an absolute path of a directory in the node")
-        if not file.endswith(ARCHIVES):
-            raise Refused(f"{what}: '{file}' does not end in one of {', '.join(ARCHIVES)}")
-    return pairs
+    found = [Tarball(directory, file, world.here()) for directory, file in zip(words[::2], words[1::2], strict=True)]
+    for tarball in found:
+        if not tarball.directory.startswith("/"):
+            raise Refused(f"{what}: '{tarball.directory}' is not an absolute path of a directory in the node")
+        if not tarball.path.endswith(ARCHIVES):
+            raise Refused(f"{what}: '{tarball.path}' does not end in one of {', '.join(ARCHIVES)}")
+    return found
 
 
 @testbed("tb-set-node-failure-action", "NODE ACTION")

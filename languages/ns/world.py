@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from languages.ns.objects import Command, NsObject
 from languages.ns.quantities import Whole
 from languages.ns.refusal import Refused, did_you_mean
+
+if TYPE_CHECKING:
+    from languages.ns.node import Tarball
 
 Kind = TypeVar("Kind", bound=NsObject)
 
@@ -91,7 +94,7 @@ class World:
     ignored: dict[str, Ignored] = field(default_factory=dict)
     output: list[tuple[int, str]] = field(default_factory=list)
     lan_names: list[list[str]] = field(default_factory=list)
-    tarballs: list[tuple[str, str]] = field(default_factory=list)
+    tarballs: list[Tarball] = field(default_factory=list)
     refused: Refused | None = None
     last_refused: Refused | None = None
     routing: str = "none"

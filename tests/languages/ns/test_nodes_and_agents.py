@@ -105,6 +105,8 @@ def test_sync_server(pair):
         ("tb-set-node-failure-action $a sometimes", "unknown failure action"),
         ("tb-set-node-tarfiles $a usr/local x.tgz", "not an absolute path"),
         ("tb-set-node-tarfiles $a /usr/local x.zip", "does not end in"),
+        ("tb-set-node-tarfiles $a /opt ../x.tgz", "must lie in the datastore"),
+        ("tb-set-node-tarfiles $a /opt/../etc x.tgz", "without '..'"),
         ("tb-set-node-tarfiles $a /a b.tar /c", "pairs of a directory and a tar file"),
         ('tb-set-node-startup $a "a\\nb"', "one line"),
         ("tb-set-sync-server $l", "'l' is a link, not a node"),
