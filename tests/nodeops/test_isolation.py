@@ -16,7 +16,7 @@ SECRET = "swordfish-"
 
 # Each must fail in a node, as its root. {…}: see `places`.
 READS = (
-    "cat {state}/swapbed.db", "cat {state}/store/chunk", "cat {state}/key", "cat {other}/var/mine", "ls {state}/instances",
+    "cat {state}/records.db", "cat {state}/store/chunk", "cat {state}/key", "cat {other}/var/mine", "ls {state}/instances",
     "cat /etc/swapbed/config.toml", "cat /tmp/{marker}", "cat /var/tmp/{marker}", "cat /run/{marker}", "cat /root/{marker}",
     "find / -xdev -maxdepth 3 -name '{marker}' 2> /dev/null | grep .", "find /var /etc -xdev -path '*{state_name}/*' | grep .",
     "grep -q '[$]' /etc/shadow",
@@ -59,7 +59,7 @@ raise SystemExit(7)
 
 @pytest.fixture
 def nodes(make: Make, state_dir: Path) -> InstanceLayout:
-    for name in ("swapbed.db", "key", "store/chunk"):
+    for name in ("records.db", "key", "store/chunk"):
         (state_dir / name).parent.mkdir(exist_ok=True)
         (state_dir / name).write_text(SECRET + name)
     layout = make(lan_spec("a", "b"))
