@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,17 @@ for inode in (2, 12):
         raise SystemExit(f'opened, or another error than EPERM: {ctypes.get_errno()}')
 raise SystemExit(7)
 """
+
+
+@pytest.fixture
+def state_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where it usually is: not below a directory that is hidden anyway."""
+    directory = Path(tempfile.mkdtemp(prefix="swapbed-test-", dir="/var/lib"))
+    monkeypatch.setenv("SWAPBED_STATE_DIR", str(directory))
+    settings.cache_clear()
+    yield directory
+    settings.cache_clear()
+    shutil.rmtree(directory)
 
 
 @pytest.fixture
