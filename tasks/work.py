@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TagsContext
 
 from models.database import reading, writing
 from models.errors import HostLost, NotFound, StoreProblem, TimedOut
@@ -30,7 +30,9 @@ def working_on(instance_id: str, purpose: str, inherited: str | None = None) -> 
     """
     with held(Subject.INSTANCE, instance_id, holder=own_name(), purpose=purpose, inherited=inherited, is_dead=is_dead) as lease:
         try:
-            yield lease
+            # The tags that a flow run was given are not for its tasks: a tagged task asks the server for a slot, one more request.
+            with TagsContext(current_tags=set()):
+                yield lease
         finally:
             if inherited is None:
                 close_sessions()
