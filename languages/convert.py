@@ -58,7 +58,7 @@ def _lost(evaluation: Evaluation, text: str, target: str) -> list[str]:
     if target == "ns" and evaluation.datastore is not None:
         lost.append(f"datastore '{evaluation.datastore}': an ns program names none; give it with the template")
     try:
-        again = evaluate(Source(f"converted{TARGETS[target]}", text, target)).spec
+        again = evaluate(Source(f"{evaluation.spec.name}{TARGETS[target]}", text, target)).spec
     except InvalidInput as error:
         return [*lost, f"the result itself is refused: {error}"]
     return lost + [text for text in differences(evaluation.spec, again) if not _is_value(text, evaluation)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 from languages.draft import Draft, make
 from languages.evaluate import Evaluation, Source
@@ -36,6 +37,7 @@ _SHELLS = ("sh", "/bin/sh", "")
 def evaluate(source: Source, values: dict[str, str]) -> Evaluation:
     root = _root(source)
     draft = Draft(source.name)
+    draft.fields["name"] = Path(source.name).name.partition(".")[0] or "experiment"
     reader = _Reader(draft, root)
     draft.parameters = bind(source.name, reader.parameters(), values)
     reader.read()

@@ -72,7 +72,7 @@ def _values(path: str, old: Any, new: Any) -> Iterator[str]:
         for a, b in zip(old, new, strict=True):
             if a != b:
                 yield from _values(f"{path} of {getattr(a, 'node', None) or a}", a, b)
-    elif new in (None, "", (), {}, False, "experiment"):
+    elif new in (None, "", (), {}, False):
         yield f"{path} ({_shown(old)}) is lost"
     elif old in (None, "", (), {}):
         yield f"{path} ({_shown(new)}) is new"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from languages.addresses import DeclaredLan, DeclaredMember, assign
@@ -70,6 +71,7 @@ class _Mapping:
 
     def __init__(self, source: Source, declared: Declared):
         self.draft = Draft(source.name)
+        self.draft.fields["name"] = Path(source.name).name.partition(".")[0] or "experiment"
         self._declared = declared
 
     def spec(self) -> Spec:

@@ -132,7 +132,6 @@ on_start: s
 def test_what_ns_cannot_say_is_said():
     lost = convert(Source("test.yml", YAML, "yaml"), "ns").lost
     for part in (
-        "name (study)",
         "description (two)",
         "node 'a': cpus (0.5) is lost",
         "node 'a': environment (X=y) is lost",
