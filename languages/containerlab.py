@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from languages.draft import Draft
-from languages.words import Plain, texts
+from languages.words import Plain, text, texts
 from languages.yaml_reading import Reading
 from languages.yaml_tree import Items, Scalar, Table
 from models.spec import Volume
@@ -51,8 +51,8 @@ def inherit(reading: Reading, topology: Table, node: Table) -> Table:
     """The node's own keys and those it inherits, with the lines they come from."""
     defaults = reading.table(topology, "defaults", "a mapping of settings")
     groups, kinds = (reading.table(topology, key, "a mapping from names to settings") for key in ("groups", "kinds"))
-    group = _named(reading, groups, _text(node, "group") or _text(defaults, "group"))
-    kind = _named(reading, kinds, _text(node, "kind") or _text(group, "kind") or _text(defaults, "kind"))
+    group = _named(reading, groups, _text(reading, node, "group") or _text(reading, defaults, "group"))
+    kind = _named(reading, kinds, _text(reading, node, "kind") or _text(reading, group, "kind") or _text(reading, defaults, "kind"))
     result = Table(node.line)
     for level in (node, group, kind, defaults):
         for key, part in level.items.items():
@@ -70,9 +70,11 @@ def _named(reading: Reading, sections: Table, name: str | None) -> Table:
     return reading.table(sections, name, "a mapping of settings") if name in sections.items else Table(sections.line)
 
 
-def _text(table: Table, key: str) -> str | None:
+def _text(reading: Reading, table: Table, key: str) -> str | None:
     part = table.items.get(key)
-    return part.text if isinstance(part, Scalar) else None
+    if part is None or (isinstance(part, Scalar) and part.text is None):
+        return None
+    return reading.read(part, text, table, key)
 
 
 def is_reference(image: str) -> bool:
@@ -97,7 +99,7 @@ class Translator:
 
     def kind_and_image(self, node: Table) -> dict[str, str]:
         """Our kind and image, for whatever stands there."""
-        kind, image = _text(node, "kind"), _text(node, "image")
+        kind, image = _text(self.reading, node, "kind"), _text(self.reading, node, "image")
         ours = kind is None or kind in _OUR_KINDS
         result: dict[str, str] = {}
         if kind is not None and (ours or not (self.clab_shape or kind == "linux")):
@@ -119,7 +121,7 @@ class Translator:
         delay = 0.0
         if "startup-delay" in node.items:
             delay = self.reading.read(node.items["startup-delay"], _seconds, node, "startup-delay")
-        words = [_text(node, key) for key in ("entrypoint", "cmd")]
+        words = [_text(self.reading, node, key) for key in ("entrypoint", "cmd")]
         if any(words):
             where = self.reading.where(node, "cmd" if words[1] else "entrypoint")
             found.append((f"{name}-cmd", self.magic(" ".join(w for w in words if w), name), delay, where))

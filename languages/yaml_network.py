@@ -24,7 +24,7 @@ from languages.containerlab import (
 from languages.draft import Draft, make
 from languages.links import DeclaredLan, named, nodes_matching, read_lan, read_link
 from languages.part_words import NODE
-from languages.words import Misread, Plain, build, choice, mapping, within
+from languages.words import Misread, Plain, build, choice, mapping, text, within
 from languages.yaml_reading import Reading, plain
 from languages.yaml_tree import Items, Part, Scalar, Table, describe
 from models.errors import InvalidInput
@@ -75,7 +75,7 @@ class Network:
         """A LAN among the links, so that the order of interfaces can be said: `{name: …, members: […]}`."""
         if value.get("name") is None:
             raise Misread("a LAN lacks its name")
-        return self._read_lan(value["name"], {k: v for k, v in value.items() if k != "name"})
+        return self._read_lan(_name(value) or "", {k: v for k, v in value.items() if k != "name"})
 
     def _node_name(self, written: str, where: str) -> str:
         name = node_name(written) if self.translator.clab_shape else written
@@ -140,14 +140,14 @@ class Network:
         if self.translator.clab_shape and isinstance(value.get("endpoints"), list):
             value = {**value, "endpoints": [translate_end(end, lambda text: self.draft.warn(text, where)) for end in value["endpoints"]]}
         lan = read_link("", value, self.families, also=LINK_KEYS)
-        return named(lan, value.get("name"), self.draft.taken)
+        return named(lan, _name(value), self.draft.taken)
 
     def _dummy(self, value: Plain) -> DeclaredLan:
         if not isinstance(value.get("endpoint"), Mapping):
             raise Misread("a link of type dummy lacks its endpoint: expected {node: …, interface: …}")
         rest = {k: v for k, v in value.items() if k not in ("endpoint", "name", *LINK_KEYS)}
         end = translate_end(value["endpoint"], lambda text: self.draft.warn(text))
-        name = value.get("name") or f"{end.get('node')}-{end.get('interface')}"
+        name = _name(value) or f"{end.get('node')}-{end.get('interface')}"
         return named(read_lan("", {**rest, "members": [end]}, self.families, self._select), name, self.draft.taken)
 
     def _add(self, lan: DeclaredLan, part: Part, key: str, where: str) -> None:
@@ -162,6 +162,10 @@ class Network:
 
     def _select(self, pattern: str) -> list[str]:
         return nodes_matching(self.draft.nodes, pattern)
+
+
+def _name(link: Plain) -> str | None:
+    return within("name", text, link["name"]) if link.get("name") is not None else None
 
 
 def families_of(reading: Reading, root: Table, words: Mapping[str, tuple[Literal[4, 6], ...]]) -> tuple[Literal[4, 6], ...]:

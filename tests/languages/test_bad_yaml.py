@@ -40,6 +40,8 @@ BAD = {
     "unknown node of a LAN": (NODES + "lans:\n  l:\n    members: [a, c]\n", {}, 6, "LAN 'l' names unknown node 'c'"),
     "no node matches": (NODES + "lans:\n  l:\n    members: ['h-*']\n", {}, 6, "no node matches 'h-*'"),
     "three ends": (NODES + "links:\n- endpoints: [a, b, a]\n", {}, 5, "expected two endpoints, not 3"),
+    "link's name": (NODES + "links:\n- endpoints: [a, b]\n  name: [x]\n", {}, 6, "name: expected a text, not a list"),
+    "kind is a list": ("nodes:\n  a:\n    kind: [vm]\n", {}, 3, "expected a text, not a list"),
     "no ends": (NODES + "links:\n- name: x\n", {}, 5, "expected two endpoints, as in [h1, h2]"),
     "link is a text": (NODES + "links:\n- a--b\n", {}, 5, "expected a link as a mapping with endpoints, not 'a--b'"),
     "delay without unit": (NODES + "links:\n- endpoints: [a, b]\n  delay: 20\n", {}, 6,

@@ -54,7 +54,7 @@ def spoiled(draw: st.DrawFn) -> str:
 
 
 @given(spoiled())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_spoiled_file_evaluates_or_is_refused_at_a_place(text: str) -> None:
     made = evaluated(text)
     if made is not None:
@@ -72,6 +72,6 @@ trees = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3).map(lambd
 
 
 @given(st.dictionaries(keys, trees, max_size=5))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_shape_of_file_evaluates_or_is_refused_at_a_place(parts: dict[str, str]) -> None:
     evaluated("\n".join(f"{key}: {value}" for key, value in parts.items()))
