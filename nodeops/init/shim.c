@@ -148,7 +148,10 @@ static char **complete_environment(char **given, const struct account *account) 
 
 static _Noreturn void become(const struct program *program, int reports) {
     static struct account account;
-    setsid();
+    /* CRIU restores a process whose session's leader has died only if it is a child of process 1. So whatever a program leaves behind is in
+     * the session of its shim, which lives as long; a program on a terminal has to lead one of its own. */
+    if (program->terminal >= 0) setsid();
+    else setpgid(0, 0);
     errno = ENOENT;
     if (find_account(program->user ? program->user : "root", &account)) fail(reports, "user");
     take_stdio(program, &account, reports);

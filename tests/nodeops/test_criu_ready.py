@@ -46,7 +46,7 @@ while True:
 
 def start(layout: InstanceLayout, node: str, program: str) -> None:
     """Not ended by the hang-up that its `exec` session ends with."""
-    run(layout, node, "trap '' HUP; cat > /program.py; setsid python3 -S /program.py > /out 2>&1 < /dev/null &", stdin=program.encode())
+    run(layout, node, "trap '' HUP; cat > /program.py; python3 -S /program.py > /out 2>&1 < /dev/null &", stdin=program.encode())
 
 
 def received(layout: InstanceLayout) -> int:
