@@ -9,7 +9,7 @@ has `event=`, and is one of the models below.
     hello                                   → Hello
     attach                                  → Hello; the asker is the driver (conductor) from now on, alone; what it missed follows
     spawn invocation= command=|argv=… env=… directory= user= stdin=pipe stdout=pipe|PATH stderr=pipe|PATH pty=1 rows= columns=
-          scratch= (a directory that is made, for everybody)
+          scratch= (a directory that is made, for everybody) unless_empty=DIRECTORY… (if all are: → skipped=1, and nothing is started)
     signal invocation= signal=NUMBER        → processes=; to the program and all its descendants; 9 is repeated until none is left
     input invocation= eof= data=            at most INPUT_WINDOW_BYTES that were not yet Consumed
     resize invocation= rows= columns=

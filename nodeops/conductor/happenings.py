@@ -219,7 +219,15 @@ class CleanLogs(Order):
     do: Literal["clean-logs"] = "clean-logs"
 
 
-AnyOrder = Annotated[StartProgram | StartTraffic | PaceTraffic | SignalProgram | ChangeLan | ChangeNode | CleanLogs,
+class RotateFiles(Order):
+    """Put away what the run leaves in a node, where the next run does not touch it: /swapbed/runs/RUN/logs and archive."""
+
+    do: Literal["rotate-files"] = "rotate-files"
+    node: str
+    run: int
+
+
+AnyOrder = Annotated[StartProgram | StartTraffic | PaceTraffic | SignalProgram | ChangeLan | ChangeNode | CleanLogs | RotateFiles,
                      Field(discriminator="do")]
 
 

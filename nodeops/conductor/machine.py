@@ -91,7 +91,13 @@ class Machine:
     def _done(self, told: h.Done) -> None:
         order = self.state.outstanding.pop(told.order, None)
         if order is not None:
-            self.programs.done(order, told.outcome)
+            self._ended(order, told.outcome)
+
+    def _ended(self, order: h.Order, outcome: Outcome) -> None:
+        if isinstance(order, h.RotateFiles):
+            self.runs.rotated(order, outcome)
+        else:
+            self.programs.done(order, outcome)
 
     def _node_died(self, told: h.NodeDied) -> None:
         """Whether it was told to or not, nothing of it is left; what the template says of that is the controller's, or a sequence's."""
@@ -132,7 +138,7 @@ class Machine:
         """Of a dead node; one that was to kill it has succeeded."""
         for order in [one for one in self.state.outstanding.values() if getattr(one, "node", None) == node]:
             del self.state.outstanding[order.number]
-            self.programs.done(order, Outcome() if isinstance(order, h.ChangeNode) else Outcome(code=UNDELIVERED, error=error))
+            self._ended(order, Outcome() if isinstance(order, h.ChangeNode) else Outcome(code=UNDELIVERED, error=error))
 
     def _noted(self, told: h.Noted) -> None:
         self.stage.say(told.about, detail=dict(told.detail))

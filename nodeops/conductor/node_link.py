@@ -12,10 +12,12 @@ from typing import Any
 from models.protocol.conductor import UNDELIVERED, Outcome
 from models.protocol.init import Exit, FromInit, Gone, Hello, Petition, Started, read_hello
 from nodeops.conductor.happenings import ChangeNode, Done, ProgramExited, ProgramGone, ProgramStarted
+from nodeops.conductor.spawning import tool_name
 from nodeops.control import short_path
 from nodeops.init.conversation import Answer, Conversation, Items
 
 RECEIVE_BYTES = 1 << 18
+TOOL = tool_name(0).removesuffix("0")
 Tell = Callable[..., object]  # tell(kind of happening, **fields)
 
 
@@ -71,6 +73,8 @@ class NodeLink:
         """A numbered command; its answer becomes a Done. What is not there to be signalled needs no signal any more."""
         def done(answer: Answer) -> None:
             error = answer.get("error")
+            if not error and ("invocation", tool_name(number)) in items and "skipped" not in answer.items:
+                return  # it is done when that program has ended
             if error and not (operation in ("signal", "input") and error == "no such invocation"):
                 self._tell(Done, order=number, outcome=Outcome(code=UNDELIVERED, error=f"{self.node}: {error}"))
             else:
@@ -138,6 +142,8 @@ class NodeLink:
         if isinstance(message, Answer):
             if (then := self._asked.pop(message.request, None)) is not None:
                 then(message)
+        elif isinstance(message, Exit | Gone | Started) and message.invocation.startswith(TOOL):
+            self._tool(message)
         elif isinstance(message, Started):
             self._tell(ProgramStarted, invocation=message.invocation, pid=message.pid, start_ns=self.virtual_ns(message.start_ns))
         elif isinstance(message, Exit):
@@ -153,6 +159,14 @@ class NodeLink:
         self._tell(ProgramExited, **self._usage(exit), start_ns=start_ns, end_ns=self.virtual_ns(exit.end_ns), code=exit.code,
                    signal=exit.signal, error=exit.error)
         self.ask("acknowledge", [("invocation", exit.invocation)])
+
+    def _tool(self, message: Exit | Gone | Started) -> None:
+        """A program of Swapbed's own: its end completes an order."""
+        if isinstance(message, Exit):
+            code = 0 if message.error is None and message.code == 0 else UNDELIVERED
+            error = f"{self.node}: {message.error or f'exit code {message.code}'}" if code else None
+            self._tell(Done, order=int(message.invocation.removeprefix(TOOL)), outcome=Outcome(code=code, error=error))
+            self.ask("acknowledge", [("invocation", message.invocation)])
 
     @staticmethod
     def _usage(message: Exit | Gone) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from models.errors import Conflict, SwapbedError
 from models.protocol.conductor import UNDELIVERED, Outcome
 from models.protocol.init import Hello, Petition
-from nodeops.conductor.happenings import ChangeNode, CleanLogs, Done, NodeBack, NodeDied, Order, WriteStatus
+from nodeops.conductor.happenings import ChangeNode, CleanLogs, Done, NodeBack, NodeDied, Order, RotateFiles, WriteStatus
 from nodeops.conductor.memory import Memory
 from nodeops.conductor.node_link import NodeLink, Tell
-from nodeops.conductor.spawning import LOGS, Speaker
+from nodeops.conductor.spawning import LOGS, Speaker, tool_name
 from nodeops.layout import InstanceLayout
 from nodeops.reach import init_socket
 
@@ -142,7 +142,11 @@ class Nodes:
         """Bring machine and node to the same view, then give the orders that it has not answered."""
         self._tell(NodeBack, node=link.node, incarnation=hello.incarnation, running=hello.invocation, last_order=hello.last_sequence)
         for order in sorted(self.memory.machine.state.outstanding.values(), key=lambda one: one.number):
-            if getattr(order, "node", None) == link.node:
+            if getattr(order, "node", None) != link.node:
+                continue
+            if isinstance(order, RotateFiles) and order.number <= hello.last_sequence and tool_name(order.number) not in hello.invocation:
+                self._tell(Done, order=order.number)  # there was nothing to do, and we did not hear of it
+            else:
                 self._pass_on(link, order)
 
     def _pass_on(self, link: NodeLink, order: Order) -> None:

@@ -7,12 +7,13 @@ from itertools import islice
 from models.protocol.conductor import CANCELLED, TIMED_OUT, Outcome, RunInfo, StartRun
 from models.spec import Event
 from nodeops.conductor.firing import SECOND, Firing
-from nodeops.conductor.happenings import Accepted, ChangeLan, EndRun, FireSwapout, Send, Settled
+from nodeops.conductor.happenings import Accepted, ChangeLan, EndRun, FireSwapout, RotateFiles, Send, Settled
 from nodeops.conductor.programs import GRACE_NS, Programs
 from nodeops.conductor.stage import Stage
 from nodeops.conductor.state import Coming, Run
 
-LAST_PATIENCE_NS = GRACE_NS + 10 * SECOND  # for what was killed to be gone
+KILL_PATIENCE_NS = GRACE_NS + 10 * SECOND  # for what was killed to be gone
+ROTATE_PATIENCE_NS = 120 * SECOND          # for files to be put away
 WAITING_SHOWN = 100
 
 
@@ -101,20 +102,36 @@ class Runs:
             self.firing.cancel_all()
             self._end_programs(run)
 
+    def rotated(self, order: RotateFiles, outcome: Outcome) -> None:
+        run = self.stage.state.run
+        if run is not None and run.rotating is not None:
+            run.rotating -= 1
+            if not outcome.ok:
+                self.stage.note_failure(0, order.node, "rotate", outcome)
+
     def abandon(self, number: int) -> None:
         """Something cannot be killed: a process in the kernel's D state, or a node that does not answer."""
         run = self.stage.state.run
-        if run is not None and run.number == number and run.phase == "ending":
-            for one in self.stage.state.invocations.values():
-                self.stage.note_failure(one.token, one.agent, "stop", Outcome(code=TIMED_OUT, error="it could not be ended"))
+        if run is None or run.number != number or run.phase != "ending":
+            return
+        if run.rotating is not None:
+            late = Outcome(code=TIMED_OUT, error=f"{run.rotating} nodes have not put their files away")
+            self.stage.note_failure(0, "instance", "rotate", late)
             self._close(run)
+            return
+        for one in self.stage.state.invocations.values():
+            self.stage.note_failure(one.token, one.agent, "stop", Outcome(code=TIMED_OUT, error="it could not be ended"))
+        self.stage.state.invocations.clear()
+        self.stage.state.agents.clear()
 
     def look(self) -> None:
         """After every happening: has the run nothing more to do, or is all of it gone?"""
         run, state = self.stage.state.run, self.stage.state
         if run is None:
             return
-        if run.phase == "ending" and not state.invocations:
+        if run.phase == "ending" and run.rotating is None and not state.invocations:
+            self._rotate(run)
+        if run.phase == "ending" and run.rotating == 0:
             self._close(run)
         if run.phase != "running":
             return
@@ -156,7 +173,16 @@ class Runs:
             if lan.trace is not None:
                 self.stage.order(ChangeLan, lan=lan.name, verb="trace-stop", arguments={})
         self.programs.stop_all()
-        self.stage.alarm(self.stage.now_ns + LAST_PATIENCE_NS, "abandon", str(run.number))
+        self.stage.alarm(self.stage.now_ns + KILL_PATIENCE_NS, "abandon", str(run.number))
+
+    def _rotate(self, run: Run) -> None:
+        """A dead node's files stay where they are; nothing writes to them."""
+        nodes = [node for node in self.stage.nodes if node not in self.stage.state.dead]
+        run.rotating = len(nodes)
+        for node in nodes:
+            self.stage.order(RotateFiles, node=node, run=run.number)
+        self.stage.drop_alarms("abandon")
+        self.stage.alarm(self.stage.now_ns + ROTATE_PATIENCE_NS, "abandon", str(run.number))
 
     def _close(self, run: Run) -> None:
         stage = self.stage

@@ -8,7 +8,7 @@ import signal
 from models.events import Arguments
 from models.protocol.init import RUN_DIRECTORY
 from models.spec import ProgramAgent, Spec, TrafficAgent
-from nodeops.conductor.happenings import AnyOrder, PaceTraffic, SignalProgram, StartProgram, StartTraffic
+from nodeops.conductor.happenings import AnyOrder, PaceTraffic, RotateFiles, SignalProgram, StartProgram, StartTraffic
 from nodeops.conductor.state import Run
 from nodeops.init.conversation import Items
 
@@ -32,6 +32,9 @@ class Speaker:
             return "spawn", self._program(order, run), None
         if isinstance(order, StartTraffic):
             return "spawn", self._traffic(order, run), None
+        if isinstance(order, RotateFiles):
+            words = [("argv", word) for word in (BINARY, "rotate", str(order.run))]
+            return "spawn", [("invocation", tool_name(order.number)), *words, *(("unless_empty", path) for path in (LOGS, ARCHIVE))], None
         if isinstance(order, PaceTraffic):
             agent = self.agents[order.agent]
             assert isinstance(agent, TrafficAgent)
@@ -88,6 +91,11 @@ class Speaker:
                  for text in member.addresses]
         best = min(found, key=lambda one: (one[0], one[1].version), default=(True, ipaddress.ip_interface("127.0.0.1/8")))
         return str(best[1].ip), peer.port
+
+
+def tool_name(order: int) -> str:
+    """The invocation of a program of Swapbed's own whose end is the end of an order."""
+    return f"order:{order}"
 
 
 def pace(agent: TrafficAgent, arguments: Arguments) -> str:

@@ -82,8 +82,8 @@ class Coming(Known):
 
 
 class Run(Known):
-    """See `models.protocol.conductor.RunInfo`. hook: token of on_start or on_stop. step: the timeline's next entry. quiet, idle: the
-    controller has been told so."""
+    """See `models.protocol.conductor.RunInfo`. hook: token of on_start or on_stop. step: the timeline's next entry. rotating: nodes whose
+    files are still being put away; None before that. quiet, idle: the controller has been told so."""
 
     number: int
     phase: Phase
@@ -99,6 +99,7 @@ class Run(Known):
     hook: int | None = None
     step: int = 0
     never_fired: int = 0
+    rotating: int | None = None
     quiet: bool = False
     idle: bool = False
     failures: list[Failure] = []

@@ -83,6 +83,14 @@ static bool list(struct connection *connection, const struct message *asked, con
     return true;
 }
 
+bool directory_empty(const char *path) {
+    DIR *directory = opendir(path);
+    int entries = 0;
+    while (directory && entries < 3 && readdir(directory)) entries++;
+    if (directory) closedir(directory);
+    return entries < 3; /* . and .. */
+}
+
 static int open_regular(const char *path, int flags, mode_t mode) {
     int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode);
     struct stat info;

@@ -96,6 +96,7 @@ void petitions_tell(void);
 void petitions_orphan(const struct connection *connection);
 
 /* files.c */
+bool directory_empty(const char *path);
 bool file_command(struct connection *connection, const struct message *asked, const char *operation);
 
 int init_main(int control_fd);

@@ -5,5 +5,6 @@
 int event_main(int argc, char **argv);
 int recording_main(int argc, char **argv);
 int template_record_main(int argc, char **argv);
+int rotate_main(int argc, char **argv);
 
 #endif

@@ -310,6 +310,15 @@ static const char *launch(struct invocation *one, const struct message *asked) {
     return failed ? strerror(failed) : NULL;
 }
 
+/* Whether there is nothing to do: all directories named by `unless_empty` are. */
+static bool pointless(const struct message *asked) {
+    const char *path = wire_item(asked, "unless_empty");
+    if (!path) return false;
+    for (; path; path = wire_next(asked, "unless_empty", path))
+        if (!directory_empty(path)) return false;
+    return true;
+}
+
 /* A name that is known already is answered as if it had been started now: whoever lost the answer may ask again. */
 void invocation_spawn(struct connection *connection, const struct message *asked) {
     const char *name = wire_item(asked, "invocation"), *fault = NULL;
@@ -317,6 +326,11 @@ void invocation_spawn(struct connection *connection, const struct message *asked
     else if (invocation_count >= INVOCATIONS_LIMIT) fault = "too many invocations";
     if (fault) return refuse(connection, asked, fault);
     if (invocation_named(name)) return answer_ok(connection, asked);
+    if (pointless(asked)) {
+        size_t began = begin_answer(connection, asked);
+        wire_put(&connection->out, "skipped", "1");
+        return end_message(connection, began);
+    }
     struct invocation *one = calloc(1, sizeof *one);
     if (!one) return refuse(connection, asked, "out of memory");
     strcpy(one->name, name);

@@ -19,6 +19,7 @@ static const struct calling {
     {"record", "template_record", template_record_main},
     {"record-events", "record-events", recording_main},
     {"traffic", NULL, traffic_main},
+    {"rotate", NULL, rotate_main},
     {"launch", NULL, launch_main},
 };
 
@@ -28,6 +29,6 @@ int main(int argc, char **argv) {
         if (callings[i].link && !strcmp(own_name, callings[i].link)) return callings[i].main(argc, argv);
         if (argc > 1 && !strcmp(argv[1], callings[i].name)) return callings[i].main(argc - 1, argv + 1);
     }
-    fprintf(stderr, "usage: swapbed-init init [CONTROL_FD] | launch | event ... | record CMD | record-events ACTION | traffic ...\n");
+    fprintf(stderr, "usage: swapbed-init init [CONTROL_FD] | launch | event ... | record CMD | record-events ACTION | traffic ... | rotate RUN\n");
     return 2;
 }

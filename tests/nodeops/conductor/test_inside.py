@@ -71,7 +71,6 @@ def test_traffic_flows_at_the_rate_asked_for(conduct: Conduct):
     client = conduct(with_parts(lan_spec("h1", "h2"), agents=(
         TrafficAgent(name="src", node="h1", role="source", protocol="udp", peer="snk", packet_size_bytes=500, rate_bps=800_000),
         TrafficAgent(name="snk", node="h2", role="sink", protocol="udp", peer="src"))))
-    node = client.layout.node("h2")
     wait_until(lambda: run(client.layout, "h2", "grep -q :1389 /proc/net/udp6").code == 0)
     client.send_event("src", "start", wait=True, timeout_s=5)
     client.send_event("src", "modify", Arguments(interval_s=0.05), in_s=0.5)
@@ -79,7 +78,8 @@ def test_traffic_flows_at_the_rate_asked_for(conduct: Conduct):
     client.wait("idle", 10)
     info = client.stop_run()
     assert info.failed == 0
-    sent, received = results((client.layout.node("h1").logs / "src/1.out").read_text()), results((node.logs / "snk/1.out").read_text())
+    sent, received = (results((client.layout.node(node).upper / f"swapbed/runs/1/logs/{agent}/1.out").read_text())
+                      for node, agent in (("h1", "src"), ("h2", "snk")))
     assert 80 < sent["sent_packets"] < 125  # 100 in the first half second, 10 in the second
     assert received["received_packets"] == sent["sent_packets"] and received["lost_packets"] == 0
 

@@ -99,3 +99,26 @@ def test_events_that_the_template_does_not_know_are_refused(conduct: Conduct, ta
     client = conduct(with_parts(lan_spec("h1", "h2"), agents=(ProgramAgent(name="p", node="h1", command="true"),)))
     with pytest.raises(InvalidInput, match=message):
         client.send_event(target, verb, Arguments(**arguments))
+
+
+def test_a_run_leaves_its_files_where_the_next_one_does_not_touch_them(conduct: Conduct):
+    """Also if somebody who is no program of the run goes on writing."""
+    client = conduct(with_parts(lan_spec("h1", "h2"), agents=(
+        ProgramAgent(name="p", node="h1", command="echo of run $RUN; echo $RUN >>$ARCHIVE/kept; chmod 777 $LOGDIR"),)))
+    daemon = "while :; do echo tick; sleep .02; done"
+    run(client.layout, "h1", f"trap '' HUP; mkdir -p /swapbed/logs/foreign; (setsid sh -c '{daemon}' >>/swapbed/logs/foreign/log 2>&1) &")
+    for number in (1, 2):
+        sent = client.send_event("p", "run", wait=True, timeout_s=10)
+        assert sent.outcome and sent.outcome.ok
+        client.stop_run(number)
+        client.start_run(StartRun(number=number + 1))
+    runs = client.layout.node("h1").upper / "swapbed/runs"
+    assert [(runs / f"{number}/logs/p/1.out").read_text() for number in (1, 2)] == ["of run 1\n", "of run 2\n"]
+    assert [(runs / f"{number}/archive/kept").read_text() for number in (1, 2)] == ["1\n", "1\n2\n"]
+    before = (runs / "1/logs/foreign/log").read_text()
+    live = client.layout.node("h1").logs / "foreign/log"
+    size = live.stat().st_size
+    wait_until(lambda: live.stat().st_size > size)
+    assert (runs / "1/logs/foreign/log").read_text() == before
+    assert (runs / "1/logs/foreign/log").stat().st_ino != live.stat().st_ino
+    assert not (client.layout.node("h2").upper / "swapbed/runs").exists()

@@ -111,7 +111,7 @@ def test_a_node_can_be_stopped(session: HostSession, conduct: Conduct):
     client = conduct(lan_spec("h1", "h2"))
     sent = client.send_event("h1", "stop", wait=True, timeout_s=10)
     assert sent.outcome and sent.outcome.ok
-    assert not init_identity(client.layout.node("h1")).alive()
+    wait_until(lambda: not init_identity(client.layout.node("h1")).alive())
     assert [line.kind for line in client.outbox()] == ["quiet", "idle", "quiet", "idle"]
     session.do("restart_nodes", ChangeNodes(instance=client.layout.root.name, fence=2, nodes=("h1",)), InstanceStatus)
 
