@@ -33,6 +33,13 @@ class InFlight:
                     self._sent_by[project, name] = transfer, now + PATIENCE_S
         return others
 
+    def give_back(self, project: str, transfer: str, hashes: Iterable[bytes]) -> None:
+        """This transfer need not send these after all."""
+        with self._lock:
+            for name in hashes:
+                if self._sent_by.get((project, name), ("", 0.0))[0] == transfer:
+                    del self._sent_by[project, name]
+
     def arrived(self, project: str, hashes: Iterable[bytes]) -> None:
         with self._lock:
             for name in hashes:

@@ -23,14 +23,15 @@ ROWS_AT_ONCE = 20_000
 
 
 class Marks:
-    """The table `marked`, of one connection; gone with it."""
+    """A temporary table of one connection; gone with it."""
 
-    def __init__(self, connection: Connection, on: Engine, objects: ObjectStore):
-        self.connection, self._on, self._objects = connection, on, objects
+    def __init__(self, connection: Connection, on: Engine, objects: ObjectStore, table: str = "marked"):
+        self.connection, self._on, self._objects, self._table = connection, on, objects, table
         binary = "bytea" if connection.dialect.name == "postgresql" else "blob"
         with self._transaction():
-            connection.exec_driver_sql("DROP TABLE IF EXISTS marked")
-            connection.exec_driver_sql(f"CREATE TEMPORARY TABLE marked (hash {binary}, project_id varchar, PRIMARY KEY (hash, project_id))")
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
+            columns = f"hash {binary}, project_id varchar, PRIMARY KEY (hash, project_id)"
+            connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {table} ({columns})")
 
     def mark_roots(self) -> int:
         """Everything that any root of any project reaches; returns the number of roots. Raises Corrupt, naming the root, for a hole."""
@@ -69,10 +70,10 @@ class Marks:
 
     def _insert(self, project_id: str, hashes: Sequence[bytes]) -> None:
         if self.connection.dialect.name == "postgresql":
-            self.connection.exec_driver_sql("INSERT INTO marked SELECT h, %s FROM unnest(%s::bytea[]) AS h ON CONFLICT DO NOTHING",
+            self.connection.exec_driver_sql(f"INSERT INTO {self._table} SELECT h, %s FROM unnest(%s::bytea[]) AS h ON CONFLICT DO NOTHING",
                                             (project_id, list(hashes)))
         else:
-            self.connection.exec_driver_sql("INSERT OR IGNORE INTO marked VALUES (?, ?)", [(name, project_id) for name in hashes])
+            self.connection.exec_driver_sql(f"INSERT OR IGNORE INTO {self._table} VALUES (?, ?)", [(name, project_id) for name in hashes])
 
     def _transaction(self):
         """One that does not lock the database against writers: temporary tables are this connection's own."""

@@ -59,10 +59,7 @@ def pin(catalog: Catalog, objects: ObjectStore, kind: RootKind, name: str, manif
         objects.put(root_key(catalog.project, root.id), root.model_dump_json().encode())
         with writing(catalog.on) as session:
             transfers.renew(session, own)
-            before = _remove(session, catalog.project_id, kind, name)
-            session.connection().execute(insert(ROOT).values(
-                id=root.id, project_id=catalog.project_id, kind=kind, name=name, manifest=manifest.hash, manifest_kind=manifest.kind,
-                size_bytes=manifest.size_bytes, files=manifest.files, created_at=root.created_at))
+            before = insert_root(session, catalog.project_id, root)
             transfers.end(session, [own, *ends])
     except BaseException:
         with writing(catalog.on) as session:
@@ -97,6 +94,15 @@ def list_roots(catalog: Catalog, kind: RootKind | None = None) -> list[PinnedRoo
             id=row.id, project=catalog.project, kind=RootKind(row.kind), name=row.name, created_at=row.created_at,
             manifest=ManifestRef(kind=ManifestKind(row.manifest_kind), hash=row.manifest, size_bytes=row.size_bytes, files=row.files))
             for row in session.connection().execute(chosen)]
+
+
+def insert_root(session: Session, project_id: str, root: PinnedRoot) -> list[str]:
+    """In place of that of its kind and name; returns the ids of those that are gone."""
+    before = _remove(session, project_id, root.kind, root.name)
+    session.connection().execute(insert(ROOT).values(
+        id=root.id, project_id=project_id, kind=root.kind, name=root.name, manifest=root.manifest.hash,
+        manifest_kind=root.manifest.kind, size_bytes=root.manifest.size_bytes, files=root.manifest.files, created_at=root.created_at))
+    return before
 
 
 def _remove(session: Session, project_id: str, kind: RootKind, name: str) -> list[str]:

@@ -82,9 +82,9 @@ class TransferService:
     def _ask(self, ask: Ask) -> Asked:
         hashes = _hashes(ask.hashes)
         source, instance = self._authorized(ask, "store")
-        known = source.catalog.known(hashes, instance)
-        unknown = [name for name in hashes if name not in known]
-        elsewhere = self._in_flight.take(source.catalog.project, ask.transfer, unknown, ask.final)
+        elsewhere = self._in_flight.take(source.catalog.project, ask.transfer, hashes, ask.final)
+        known = source.catalog.known(hashes, instance)  # after it: what arrived since is known, what did not is still in flight
+        self._in_flight.give_back(source.catalog.project, ask.transfer, known)
         return Asked(answers="".join("k" if name in known else "e" if name in elsewhere else "u" for name in hashes))
 
     def _permit_put(self, permit: PermitPut) -> Permitted:

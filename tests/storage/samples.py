@@ -19,7 +19,7 @@ def make_tree(root: Path, seed: int = 0) -> Path:
     (root / "a/b/c").mkdir(parents=True)
     (root / "a/short").write_bytes(b"short\n")
     (root / "a/empty").write_bytes(b"")
-    (root / "a/b/long").write_bytes(noise.randbytes(9_000_000))
+    (root / "a/b/long").write_bytes(noise.randbytes(5_200_000))
     (root / "a/b/log").write_text("".join(f"{n} sequence {n * 7}\n" for n in range(30_000)))
     with (root / "a/sparse").open("wb") as file:
         file.truncate(50_000_000)
