@@ -66,7 +66,7 @@ def deploy(definition: Definition, *, name: str | None = None, parameters: Mappi
     """Instantiate the template that the definition is or leads to, and start its first run; returns when that has begun."""
     require_root()
     source, evaluation = evaluated(definition, parameters)
-    report("starting the local Prefect server", 0, 0)
+    report("starting Prefect and the controller", 0, 0)
     server.ensure()
     row = _define(source, evaluation, name, parameters, start_run)
     try:

@@ -8,6 +8,6 @@ from swapbed.access import Access
 
 def surroundings(access: Access, node: str) -> dict[str, str]:
     """Parameter values are those that the instance was made with."""
-    spec = access.spec
-    return {**spec.environment, **{parameter.name: parameter.value for parameter in spec.parameters}, **spec.node(access.node(node)).environment,
+    spec, own = access.spec, access.spec.node(access.node(node)).environment
+    return {**spec.environment, **{parameter.name: parameter.value for parameter in spec.parameters}, **own,
             "NODE": node, "INSTANCE": access.where.name, "DATASTORE": str(INSIDE / "datastore"), "ARCHIVE": str(INSIDE / "archive")}

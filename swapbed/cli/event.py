@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from swapbed.cli import completion
 from swapbed.cli.options import FormatOption, InstanceArgument
 from swapbed.present.output import Format, print_json, print_text
 
@@ -15,7 +16,7 @@ group = typer.Typer(no_args_is_help=True, help="Events of a living instance.")
 
 @group.command()
 def send(instance: InstanceArgument,
-         target: Annotated[str, typer.Argument(metavar="TARGET", help=TARGET_HELP)],
+         target: Annotated[str, typer.Argument(metavar="TARGET", help=TARGET_HELP, autocompletion=completion.targets)],
          verb: Annotated[str, typer.Argument(metavar="VERB", help="start, run, stop, kill, set, up, down, modify, reset, …")],
          values: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="arguments of the verb")] = None,
          wait: Annotated[bool, typer.Option("--wait", help="until it has completed; exit code 11 if it failed")] = False,

@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from swapbed.cli import completion
 from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption, SourceArgument
 from swapbed.present.output import Format, note, print_json, print_text
 
+InstancesArgument = Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="names of instances",
+                                                        autocompletion=completion.instances)]
 group = typer.Typer(no_args_is_help=True, help="Instances as a whole.")
 
 
@@ -33,8 +36,7 @@ def deploy(source: SourceArgument, parameters: ParameterOption = None,
         print_text(instances.sentence(summary, known.spec))
 
 
-def destroy(instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="names of instances")],
-            output: FormatOption = Format.TABLE) -> None:
+def destroy(instances: InstancesArgument, output: FormatOption = Format.TABLE) -> None:
     """Free everything that instances have on their hosts."""
     from swapbed import lifecycle
     from swapbed.present.progress import progress

@@ -6,16 +6,18 @@ from typing import Annotated
 
 import typer
 
+from swapbed.cli import completion
 from swapbed.cli.options import FormatOption, InstanceArgument
 from swapbed.present.output import Format, note, print_json, print_text
 
 group = typer.Typer(no_args_is_help=True, help="Links and LANs of a living instance.")
-LinkArgument = Annotated[str, typer.Argument(metavar="LINK", help="a link's or LAN's name")]
+LinkArgument = Annotated[str, typer.Argument(metavar="LINK", help="a link's or LAN's name", autocompletion=completion.links)]
+OptionalLink = Annotated[str | None, typer.Argument(metavar="LINK", help="default: all of them", autocompletion=completion.links)]
 MemberOption = Annotated[str | None, typer.Option("--member", metavar="NODE", help="only this node's part of it")]
 
 
 @group.command()
-def show(instance: InstanceArgument, link: Annotated[str | None, typer.Argument(metavar="LINK", help="default: all of them")] = None,
+def show(instance: InstanceArgument, link: OptionalLink = None,
          output: FormatOption = Format.TABLE) -> None:
     """Show each pipe: what was asked, how it is shaped now, what passed, and how punctually."""
     from swapbed import links

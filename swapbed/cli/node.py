@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from swapbed.cli import completion
 from swapbed.cli.options import InstanceArgument
 from swapbed.present.output import note
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from swapbed.access import Access
 
 WHERE_HELP = "NODE:INTERFACE as the node sees it; LINK, or LINK/NODE, on the wire"
-NodeArgument = Annotated[str, typer.Argument(metavar="NODE")]
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", autocompletion=completion.nodes)]
 UserOption = Annotated[str | None, typer.Option("--user", "-u", help="who runs it in the node; default: root")]
 WORDS = {"allow_interspersed_args": False}  # options after the first word are the program's own
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from swapbed.cli import completion
 from swapbed.present.output import Format
 
 chosen = Format.TABLE  # what this command was asked for; an error is printed in it, too
@@ -23,7 +24,7 @@ FormatOption = Annotated[Format, typer.Option("--format", callback=_remember, en
 SourceArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the template's source, or a directory that holds one")]
 ParameterOption = Annotated[list[str] | None, typer.Option("-S", "--set", metavar="NAME=VALUE",
                                                            help="a parameter's value; may be repeated")]
-InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="an instance's name")]
+InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="an instance's name", autocompletion=completion.instances)]
 
 
 def seconds(text: str, option: str) -> float:

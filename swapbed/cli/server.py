@@ -14,7 +14,7 @@ def up(output: FormatOption = Format.TABLE) -> None:
     from swapbed.present.progress import progress
 
     with progress() as report:
-        report("starting the local Prefect server", 0, 0)
+        report("starting Prefect and the controller", 0, 0)
         server.ensure()
     _show(output)
 
