@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prefect import task
 from sqlmodel import Session, col, select
 
 from models.database import reading, writing
+from models.errors import HostProblem
 from models.instances import instance_by_id, placements, run_by_id
 from models.leases import Lease
 from models.spec import Spec
@@ -31,9 +32,18 @@ def place_nodes(instance_id: str, lease: str) -> list[HostReference]:
         hosts = _hosts(session)
         fixed = {place.node: place.host_id for place in placements(session, instance_id)}
         placed = allocate(spec, _rooms(session, hosts), fixed)
+        _on_one_host(placed, hosts)
         session.add_all(Placement(instance_id=instance_id, node=node, host_id=host) for node, host in placed.items() if node not in fixed)
         instance.home_id = instance.home_id or next(iter(placed.values()), hosts[0].id)
     return hosts_of(instance_id)
+
+
+def _on_one_host(placed: Mapping[str, str], hosts: Sequence[Host]) -> None:
+    """Frames have no way between hosts yet, nor has the conductor to another host's nodes: better refused than broken."""
+    names = sorted(host.name for host in hosts if host.id in set(placed.values()))
+    if len(names) > 1:
+        raise HostProblem("no single host has room for the whole instance, and one cannot span several yet", where=", ".join(names),
+                          next="Ask for less, or raise a host's limits (deployments/hosts.toml)")
 
 
 def hosts_of(instance_id: str) -> list[HostReference]:

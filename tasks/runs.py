@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from models.tables import ActivityEvent, Run
 from models.tables.columns import now
 from models.transition import transition
 from tasks.daemons import ask_conductor, revive_conductor
+from tasks.keeping import define_record, keep_on_hosts, prepare_on_hosts
 from tasks.progress import report
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
@@ -28,8 +30,11 @@ EVENTS_AT_ONCE = 2000
 
 
 @task(task_run_name="begin run", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
-def begin_run(run_id: str, lease: str) -> None:
-    """The run is going on when this returns. One that was begun already, by an attempt that did not live to say so, is left alone."""
+def begin_run(run_id: str, lease: str, pristine: bool = False) -> None:
+    """The run is going on when this returns. One that was begun already, by an attempt that did not live to say so, is left alone.
+
+    pristine: the instance was made this very moment, so that its nodes are fresh anyway.
+    """
     held = Lease.parse(lease)
     with writing() as session:
         run = run_by_id(session, run_id)
@@ -39,6 +44,7 @@ def begin_run(run_id: str, lease: str) -> None:
     report(f"beginning run {run.number}")
     info = ask_conductor(run.instance_id, "run", Nothing(), Runs).current
     if info is None or info.number != run.number:
+        prepare_on_hosts(run, held, fresh=run.environment_of_run == "fresh" and not pristine)
         wanted = StartRun.model_validate({"number": run.number, "parameters": run.parameters, "environment_of_run": run.environment_of_run})
         info = ask_conductor(run.instance_id, "start_run", wanted, RunInfo)
     with writing() as session:
@@ -72,14 +78,17 @@ def end_run(run_id: str, lease: str, reason: str = "asked to") -> None:
         lose(run_id, held, str(error))
         return
     outcome, why = judge(info, known.phase != "over" and bool(known.pending or known.waiting))
-    _finish(run_id, held, RunState.OVER, outcome=outcome, reason=why, end_ns=info.ended_ns, at=info.ended_at)
+    report(f"keeping what run {run.number} left")
+    _finish(run_id, held, RunState.OVER, left_out=keep_on_hosts(run, held), outcome=outcome, reason=why, end_ns=info.ended_ns,
+            at=info.ended_at)
 
 
 def lose(run_id: str, lease: Lease, reason: str) -> None:
     """What happened in it is not known, or not wholly."""
     with writing() as session:
         transition(session, Run, run_id, RunState.STOPPING, lease=lease)
-    _finish(run_id, lease, RunState.OVER, outcome=RunOutcome.LOST, reason=reason)
+        run = run_by_id(session, run_id)
+    _finish(run_id, lease, RunState.OVER, left_out=keep_on_hosts(run, lease, whatever_happens=True), outcome=RunOutcome.LOST, reason=reason)
 
 
 def judge(info: RunInfo, unfinished: bool) -> tuple[RunOutcome, str | None]:
@@ -100,7 +109,7 @@ def begin_first_run(instance_id: str, lease: str) -> str | None:
         if not instance.start_run:
             return None
         run = current_run(session, instance_id) or define_run(session, instance, created_by=instance.created_by)
-    begin_run(run.id, lease)
+    begin_run(run.id, lease, pristine=True)
     return run.id
 
 
@@ -112,7 +121,7 @@ def end_current_run(instance_id: str, lease: str, reason: str) -> None:
         return
     try:
         end_run(run.id, lease, reason)
-    except (HostLost, TimedOut) as error:
+    except (HostProblem, TimedOut) as error:  # a full disk, too: destroying is what frees it
         lose(run.id, Lease.parse(lease), str(error))
 
 
@@ -153,6 +162,11 @@ def _known(run: Run, lease: Lease) -> RunInfo | None:
     return current if current is not None and current.number == run.number else None
 
 
-def _finish(run_id: str, lease: Lease, state: RunState, *, at: datetime | None = None, **columns: Any) -> None:
+def _finish(run_id: str, lease: Lease, state: RunState, *, at: datetime | None = None, left_out: Sequence[str] = (), **columns: Any) -> None:
+    """With the row of the record that is to be committed, if the run ever began. left_out: what its record will lack."""
     with writing() as session:
+        if run_by_id(session, run_id).state is state:
+            return
         transition(session, Run, run_id, state, lease=lease, ended_at=at or now(), **columns)
+        if state is RunState.OVER:
+            define_record(session, run_by_id(session, run_id), list(left_out))

@@ -13,7 +13,7 @@ from models.errors import HostLost, NotFound, StoreProblem, TimedOut
 from models.instances import instance_by_id, run_by_id
 from models.leases import Lease, held
 from models.states import InstanceState, Subject
-from models.tables import Instance
+from models.tables import Instance, Record
 from models.transition import transition
 from tasks.holder import is_dead, own_name
 from tasks.sessions import close_sessions
@@ -64,6 +64,8 @@ def labels(ids: dict[str, Any]) -> list[str]:
     """Names for ids: of the instance, and `run 3`. What is unknown is named by its id."""
     try:
         with reading() as session:
+            if record := session.get(Record, ids.get("record_id", "")):
+                return labels({"run_id": record.run_id})
             if run_id := ids.get("run_id"):
                 run = run_by_id(session, run_id)
                 return [instance_by_id(session, run.instance_id).name, f"run {run.number}"]
