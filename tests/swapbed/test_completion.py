@@ -1,11 +1,8 @@
-"""What the shell is offered: commands, options, and names of what lives here."""
+"""What the shell is offered; for names of what lives here see test_instance."""
 
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from tests.swapbed.conftest import COMMAND
 
@@ -19,11 +16,3 @@ def test_commands_and_options(state_dir: Path) -> None:
     assert offered("dep") == ["deploy"]
     assert "--name" in offered("deploy --n")
     assert offered("destroy x") == [], "nothing lives here"
-
-
-@pytest.mark.usefixtures("installation")
-def test_names(face: dict[str, Any]) -> None:
-    assert offered("inspect fa") == ["face"]
-    assert offered("exec face lef") == ["left1", "left2"]
-    assert offered("link set face bott") == ["bottleneck"]
-    assert offered("event send face flow") == ["flows", "flow1", "flow2"]

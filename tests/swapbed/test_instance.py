@@ -15,6 +15,7 @@ import swapbed
 from models.errors import Conflict, ExperimentFailed, InvalidInput, NotFound, TimedOut
 from swapbed import measurement, results
 from tests.swapbed.conftest import COMMAND, EXAMPLES, call, parsed
+from tests.swapbed.test_completion import offered
 
 pytestmark = pytest.mark.usefixtures("installation")
 
@@ -146,6 +147,13 @@ def test_events_by_hand_are_waited_for_and_stand_among_what_happened(net: swapbe
     assert stopped.number == 2 and stopped.parameters["DURATION"] == "30" and time.monotonic() - begun < 60
     listed = parsed("run", "ls", "face")
     assert [(run["number"], run["state"]) for run in listed] == [(1, "over"), (2, "over")]
+
+
+def test_the_shell_completes_names(face: dict[str, Any]) -> None:
+    assert offered("inspect fa") == ["face"]
+    assert offered("exec face lef") == ["left1", "left2"]
+    assert offered("link set face bott") == ["bottleneck"]
+    assert offered("event send face flow") == ["flows", "flow1", "flow2"]
 
 
 def test_inspect_tells_all(face: dict[str, Any]) -> None:
