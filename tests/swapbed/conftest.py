@@ -32,6 +32,12 @@ def parsed(*words: str) -> Any:
     return json.loads(said.stdout)
 
 
+def offered(line: str) -> list[str]:
+    """By completion in bash, of the last word."""
+    environment = {"_SWAPBED_COMPLETE": "complete_bash", "COMP_WORDS": f"swapbed {line}", "COMP_CWORD": str(len(line.split()))}
+    return subprocess.run([COMMAND], capture_output=True, text=True, timeout=30, env=os.environ | environment).stdout.split()
+
+
 @pytest.fixture(scope="module")
 def face(prefect_server: str, _session_directory: Path) -> Iterator[dict[str, Any]]:
     """What `deploy` said of an instance of the dumbbell that lives through a file of tests."""

@@ -14,8 +14,7 @@ import pytest
 import swapbed
 from models.errors import Conflict, ExperimentFailed, InvalidInput, NotFound, TimedOut
 from swapbed import measurement, results
-from tests.swapbed.conftest import COMMAND, EXAMPLES, call, parsed
-from tests.swapbed.test_completion import offered
+from tests.swapbed.conftest import COMMAND, EXAMPLES, call, offered, parsed
 
 pytestmark = pytest.mark.usefixtures("installation")
 
