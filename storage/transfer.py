@@ -1,6 +1,6 @@
 """A host's end of a transfer: `ChunkSink` and `ChunkSource` with nothing but a token and the gate's URL. No credentials, no database.
 
-    with HostTransfer(gate_url, token) as transfer:
+    with HostTransfer.of(access) as transfer:
         stored = store_tree(transfer, directory)        # or store_image, restore_tree, restore_image
 """
 
@@ -32,6 +32,7 @@ from models.protocol.transfer import (
     Parent,
     PermitPut,
     Permitted,
+    StoreAccess,
 )
 from storage.channel import Answer, Node, Run
 from storage.http_answers import of_http_answer
@@ -59,6 +60,10 @@ class HostTransfer:
         self._operation = begun.operation
         self._permits: dict[bytes, str] = {}
         self._committed = False
+
+    @staticmethod
+    def of(access: StoreAccess) -> HostTransfer:
+        return HostTransfer(access.gate, access.token)
 
     @property
     def transfer_id(self) -> str:

@@ -25,6 +25,13 @@ class TokenBody(Message):
     expires_s: float
 
 
+class StoreAccess(Message):
+    """What a host is handed to reach the store: where, and with what permission."""
+
+    gate: str
+    token: str
+
+
 class Begin(Message):
     token: str
 
