@@ -125,6 +125,10 @@ class HostSession:
             if stream:
                 stream.close()
 
+    def kill(self) -> None:
+        """End the agent in the middle of what it is doing, which then is for another session to finish or to undo."""
+        self._process.kill()
+
     def __enter__(self) -> HostSession:
         return self
 

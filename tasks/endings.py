@@ -12,6 +12,7 @@ from models.tables.columns import now
 from models.transition import transition
 from tasks.on_host import destroy_on_host
 from tasks.places import forget_placements, hosts_of
+from tasks.sessions import interrupt_others
 from tasks.work import change, flow_run_id
 
 
@@ -20,6 +21,7 @@ def give_up(instance_id: str, lease: Lease, reason: str) -> None:
 
     Not as tasks: a flow that is being cancelled gets no more of them.
     """
+    interrupt_others()
     change(lease, instance_id, InstanceState.DESTROYING, reason=reason)
     left = []
     for host in hosts_of(instance_id):

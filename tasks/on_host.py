@@ -5,11 +5,12 @@ from __future__ import annotations
 from prefect import task
 
 from models.database import reading
-from models.errors import NotFound
+from models.errors import Conflict, NotFound
 from models.instances import instance_by_id, placements
 from models.leases import Lease
 from models.protocol.control import Nothing
 from models.protocol.host import DAEMONS, ChangeInstance, Create, InstanceStatus
+from models.states import InstanceState
 from models.tables import Project
 from models.templates import load_spec
 from tasks.progress import Watch
@@ -41,6 +42,8 @@ def destroy_on_host(instance_id: str, host: HostReference, lease: str) -> None:
 def _wanted(instance_id: str, host: HostReference, lease: Lease) -> Create:
     with reading() as session:
         instance = instance_by_id(session, instance_id)
+        if instance.state is not InstanceState.INSTANTIATING:  # an attempt that comes too late
+            raise Conflict(f"the instance is {instance.state}: nothing of it is created any more", where=instance.name)
         nodes = tuple(place.node for place in placements(session, instance_id) if place.host_id == host.id)
         project = session.get_one(Project, instance.project_id)
         return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes,

@@ -8,16 +8,15 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from languages.units import format_duration, format_loss, format_rate
 from models.database import reading
+from models.errors import NotFound
 from models.instances import instance_by_id, placements
-from models.protocol.wires import Show, Shown, ShownPipe
+from models.protocol.runs import LinkOfRun, Links
 from models.shaping import path
 from models.spec import Lan, Shaping, Spec
-from models.tables import Host
+from models.tables import Host, Record
 from models.templates import load_spec
-from tasks.daemons import ask_wires
-from tasks.places import hosts_of
+from tasks.records import recorded, tree_of
 
-PAGE = 64
 ROWS_LIMIT = 200  # an artifact is one row of Prefect's database, sent whole with every page that shows it
 
 
@@ -33,28 +32,34 @@ def publish_topology(instance_id: str) -> None:
                           description=f"What was asked of the links of {instance.name}")
 
 
-def publish_links(instance_id: str) -> None:
-    """The artifact of the links, renewed with what their pipes really did. Raises what asking the wires raises."""
-    with reading() as session:
-        name = instance_by_id(session, instance_id).name
-    rows: list[dict[str, str]] = []
-    for host in hosts_of(instance_id):
-        skip, total = 0, 1
-        while skip < total and len(rows) < ROWS_LIMIT:
-            shown = ask_wires(host, instance_id, "show", Show(skip=skip, limit=PAGE), Shown)
-            rows += [achieved(pipe) for pipe in shown.pipes]
-            skip, total = skip + PAGE, shown.total
-    create_table_artifact(rows, key=f"links-{name.lower()}", description=f"What was asked of the links of {name}, and what they did")
+def publish_record(record: Record) -> None:
+    """Two artifacts named after the instance: what the run's record says of it, and what its links did. Nothing before it is committed."""
+    if record.root is None:
+        return
+    store, root = tree_of(record)
+    said = recorded(record)
+    key = said.instance.lower()
+    rows = [{"what": "run", "value": f"{said.run} of {said.instance}"}, {"what": "outcome", "value": said.outcome},
+            {"what": "reason", "value": said.reason or ""}, {"what": "record", "value": f"{record.id}, {record.state}, {root}"},
+            {"what": "files", "value": f"{record.files}, {record.size_bytes} bytes"},
+            *({"what": f"parameter {name}", "value": value} for name, value in said.parameters.items()),
+            *({"what": f"result {name}", "value": value} for name, value in record.summary.get("results", {}).items())]
+    create_table_artifact(rows[:ROWS_LIMIT], key=f"record-{key}", description=f"Record of run {said.run} of {said.instance}")
+    try:
+        links = Links.model_validate_json(store.read_file(root, "links.json")).links
+    except NotFound:  # the run was lost, or somebody removed it
+        return
+    create_table_artifact([achieved(link) for link in links[:ROWS_LIMIT]], key=f"links-{key}",
+                          description=f"What was asked of the links of {said.instance}, and what they did in run {said.run}")
 
 
-def achieved(pipe: ShownPipe) -> dict[str, str]:
+def achieved(link: LinkOfRun) -> dict[str, str]:
     """One row: a pipe as the spec asks and as it was; late: actual minus planned departures, which is the error of the delay."""
-    tally = pipe.tally
-    dropped = tally.dropped_queue + tally.dropped_red + tally.dropped_loss + tally.dropped_down
-    late = [f"{value / 1000:.0f}" for value in (pipe.late_p50_ns, pipe.late_p99_ns) if value is not None]
-    return {"link": pipe.lan, "node": f"{pipe.node} {pipe.direction}", **_values(pipe.requested),
-            "achieved bandwidth": format_rate(pipe.achieved_bps) if pipe.achieved_bps else "never full",
-            "late µs (p50, p99)": ", ".join(late), "frames in": str(tally.in_frames), "frames out": str(tally.out_frames),
+    dropped = link.dropped_queue + link.dropped_red + link.dropped_loss + link.dropped_down
+    late = [f"{value / 1000:.0f}" for value in (link.late_p50_ns, link.late_p99_ns) if value is not None]
+    return {"link": link.lan, "node": f"{link.node} {link.direction}", **_values(link.requested),
+            "achieved bandwidth": format_rate(link.achieved_bps) if link.achieved_bps else "never full",
+            "late µs (p50, p99)": ", ".join(late), "frames in": str(link.in_frames), "frames out": str(link.out_frames),
             "dropped": str(dropped)}
 
 

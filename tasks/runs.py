@@ -162,7 +162,8 @@ def _known(run: Run, lease: Lease) -> RunInfo | None:
     return current if current is not None and current.number == run.number else None
 
 
-def _finish(run_id: str, lease: Lease, state: RunState, *, at: datetime | None = None, left_out: Sequence[str] = (), **columns: Any) -> None:
+def _finish(run_id: str, lease: Lease, state: RunState, *, at: datetime | None = None, left_out: Sequence[str] = (),
+            **columns: Any) -> None:
     """With the row of the record that is to be committed, if the run ever began. left_out: what its record will lack."""
     with writing() as session:
         if run_by_id(session, run_id).state is state:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from models.errors import HostLost
+from models.errors import Conflict, HostLost
 from models.protocol.control import Message
 from models.tables import Host
 from nodeops.session import Here, HostSession, OverSsh, Transport
@@ -31,19 +31,25 @@ class HostReference(Message):
 
 
 _idle: dict[str | None, list[HostSession]] = {}  # by the host's address
+_busy: set[HostSession] = set()
+_undoing: int | None = None  # the thread that is the only one to get sessions, once it has interrupted the others
 _lock = threading.Lock()
 
 
 @contextmanager
 def session_with(host: HostReference) -> Iterator[HostSession]:
-    """One that is idle, or a new one. Lost, it is not used again."""
+    """One that is idle, or a new one. Lost, it is not used again. Raises Conflict in threads that `interrupt_others` has interrupted."""
     with _lock:
+        if _undoing not in (None, threading.get_ident()):
+            raise Conflict("the flow was interrupted, and is being undone", where=host.name)
         waiting = _idle.setdefault(host.address, [])
-        session = waiting.pop() if waiting else None
-    session = session or HostSession(host.transport())
+        session = waiting.pop() if waiting else HostSession(host.transport())
+        _busy.add(session)
     try:
         yield session
     except HostLost:
+        with _lock:
+            _busy.discard(session)
         session.close()
         raise
     except BaseException:
@@ -58,14 +64,27 @@ def expect(host: HostReference) -> None:
     _keep(host, HostSession(host.transport()))
 
 
-def _keep(host: HostReference, session: HostSession) -> None:
+def interrupt_others() -> None:
+    """Whatever other threads (tasks of this flow) are doing on hosts ends now, and they begin nothing any more."""
+    global _undoing
     with _lock:
-        _idle.setdefault(host.address, []).append(session)
+        _undoing = threading.get_ident()
+        for session in _busy:
+            session.kill()
 
 
 def close_sessions() -> None:
+    """At the end of a flow."""
+    global _undoing
     with _lock:
         sessions = [session for waiting in _idle.values() for session in waiting]
         _idle.clear()
+        _undoing = None
     for session in sessions:
         session.close()
+
+
+def _keep(host: HostReference, session: HostSession) -> None:
+    with _lock:
+        _busy.discard(session)
+        _idle.setdefault(host.address, []).append(session)
