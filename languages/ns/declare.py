@@ -67,37 +67,26 @@ def _node(world: World, node: Node) -> dict[str, Any]:
         if node.hardware == "vm":
             fields["kind"] = "vm"
     if node.image is not None and STANDARD_IMAGE.fullmatch(node.image):
-        world.ignore(
-            "tb-set-node-os", f"Emulab's standard images do not exist here: '{node.image}' is recorded, and the node has the base 'host'"
-        )
         fields["labels"][LABEL + "osname"] = node.image
     elif node.image is not None:
         fields["image"] = node.image
     fields["routing"] = world.routing if world.routing in NATIVE_ROUTING else "static"
     if world.routing not in NATIVE_ROUTING:
         fields["labels"][LABEL + "routertype"] = world.routing
-        if world.routing == "ospf":
-            world.ignore("rtproto Session", "no routing daemon runs: routes are shortest paths, and stay when a link goes down")
     if node.failure == "ignore":
         fields["labels"][LABEL + "failureaction"] = node.failure
     fields["failure"] = {"ignore": "nonfatal", None: "fatal"}.get(node.failure, node.failure)
     fields["tarballs"] = _tarballs(world, node)
     if node.packages:
         fields["packages"] = node.packages
-        world.ignore("tb-set-node-rpms", "packages are recorded, not installed; put them into an image or a tar file")
     fields["routes"] = [{"line": r.line, "hop": r.hop.name, **_destination(r.destination, r.line)} for r in node.routes]
     return fields
 
 
 def _tarballs(world: World, node: Node) -> list[dict[str, Any]]:
-    """Archives of the datastore, or of the host; what would have to be fetched is only recorded."""
-    kept = []
-    for tarball in [*node.tarballs, *world.tarballs]:
-        if "://" in tarball.path:
-            world.ignore("tarfile of a URL", f"'{tarball.path}' is not fetched: put the archive into the datastore")
-        else:
-            kept.append({"line": tarball.line, "directory": tarball.directory, "path": tarball.path.removeprefix("$DATASTORE/")})
-    return kept
+    """Archives of the datastore, or of the host; what would have to be fetched is left out."""
+    return [{"line": t.line, "directory": t.directory, "path": t.path.removeprefix("$DATASTORE/")}
+            for t in (*node.tarballs, *world.tarballs) if "://" not in t.path]
 
 
 def _destination(destination: Any, line: int) -> dict[str, str]:
@@ -150,7 +139,9 @@ def _trace(world: World, lanlink: LanLink) -> dict[str, Any] | None:
     kinds = [{"what": m.queue.setting("trace_type", "header"), "filter": m.queue.setting("trace_expr", ""),
               "snap_bytes": m.queue.setting("trace_snaplen", 0), "end_nodes": m.queue.setting("trace_endnode", False)} for m in traced]
     if any(kind != kinds[0] for kind in kinds):
-        world.ignore("trace", f"members of {lanlink.name} are traced in different ways: all are traced like {traced[0].node.name}")
+        world.ignore(
+            "trace", f"members of {lanlink.name} are traced in different ways: all are traced like {traced[0].node.name}", lanlink.line
+        )
     return {**kinds[0], "members": [] if len(traced) == len(lanlink.members) else [m.node.name for m in traced]}
 
 
@@ -225,7 +216,7 @@ def _sequences(world: World) -> list[dict[str, Any]]:
     found = []
     for sequence in world.all(EventSequence):
         if not sequence.steps:
-            world.ignore(f"sequence {sequence.name}", "it is empty")
+            world.ignore(f"sequence {sequence.name}", "it is empty", sequence.line)
         fields = {"line": sequence.line, "name": sequence.spec_name, "steps": [_step(e) for e in sequence.steps]}
         if sequence.caught is not None:
             fields["on_error"] = f"{sequence.spec_name}-catch"

@@ -13,7 +13,7 @@ from languages.ns.objects import NsObject, command
 from languages.ns.quantities import delay_ms, positive, rate_kbps, seconds
 from languages.ns.refusal import Refused, did_you_mean
 from languages.ns.traffic import Agent
-from languages.ns.world import Parameter, Told
+from languages.ns.world import Parameter, Told, World
 
 ROUTING = {
     "Static": "static",
@@ -134,7 +134,7 @@ class Simulator(NsObject):
         if type in NS_ROUTING:
             self.world.ignore(f"rtproto {type}", "as in Emulab, ns-2's routing protocol is not there, and routing stays as it was")
         elif type in ROUTING:
-            self.world.routing = ROUTING[type]
+            set_routing(self.world, ROUTING[type])
         else:
             raise Refused(f"unknown routing protocol '{type}'", did_you_mean(type, ROUTING))
 
@@ -208,3 +208,10 @@ class Simulator(NsObject):
             raise Refused("`run` can only be said once")
         self.world.declared = declare(self.world)
         self.world.ran = True
+
+
+def set_routing(world: World, protocol: str) -> None:
+    """protocol: Emulab's name of it."""
+    world.routing = protocol
+    if protocol == "ospf":
+        world.ignore("rtproto Session", "no routing daemon runs: routes are shortest paths, and stay when a link goes down")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from languages.ns.ignored import IGNORED_COMMANDS
+from languages.ns.ignored import IGNORED_COMMANDS, STANDARD_IMAGE
 from languages.ns.lanlink import Lan, LanLink, Link, Member
 from languages.ns.node import Node, Tarball
 from languages.ns.objects import Command, Function
 from languages.ns.program import one_line, start_command
 from languages.ns.quantities import address, boolean, delay_ms, loss, mask, rate_kbps
 from languages.ns.refusal import Refused, did_you_mean
-from languages.ns.simulator import Simulator
+from languages.ns.simulator import Simulator, set_routing
 from languages.ns.world import World
 
 COMMANDS: dict[str, Command] = {}
@@ -87,6 +87,10 @@ def set_hardware(world: World, node: str, type: str, *words: str) -> None:
 @testbed("tb-set-node-os", "NODE IMAGE [PARENT]")
 def set_node_os(world: World, node: str, image: str, parent: str = "0") -> None:
     world.find(node, Node, what="tb-set-node-os").image = image
+    if STANDARD_IMAGE.fullmatch(image):
+        world.ignore(
+            "tb-set-node-os", f"Emulab's standard images do not exist here: '{image}' is recorded, and the node has the base 'host'"
+        )
     if parent not in ("", "0"):
         world.ignore("tb-set-node-os PARENT", "the image of the machine below a virtual node")
 
@@ -95,6 +99,7 @@ def set_node_os(world: World, node: str, image: str, parent: str = "0") -> None:
 def set_node_rpms(world: World, node: str, *rpms: str) -> None:
     found = world.find(node, Node, what="tb-set-node-rpms")
     found.packages = tuple(rpms[0].split() if len(rpms) == 1 else rpms)
+    world.ignore("tb-set-node-rpms", "packages are recorded, not installed; put them into an image or a tar file")
 
 
 @testbed("tb-set-node-startup", "NODE COMMAND")
@@ -128,6 +133,8 @@ def _tarballs(world: World, words: tuple[str, ...], what: str) -> list[Tarball]:
             raise Refused(f"{what}: '{tarball.directory}' is not an absolute path of a directory in the node")
         if not tarball.path.endswith(ARCHIVES):
             raise Refused(f"{what}: '{tarball.path}' does not end in one of {', '.join(ARCHIVES)}")
+        if "://" in tarball.path:
+            world.ignore("tarfile of a URL", f"'{tarball.path}' is not fetched: put the archive into the datastore")
     return found
 
 
@@ -150,7 +157,7 @@ def set_sync_server(world: World, node: str) -> None:
 def set_ip_routing(world: World, type: str) -> None:
     if type not in ("none", "ospf"):
         raise Refused(f"tb-set-ip-routing: '{type}' is not one of none, ospf")
-    world.routing = type
+    set_routing(world, type)
 
 
 # links and LANs

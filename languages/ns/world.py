@@ -195,12 +195,12 @@ class World:
         """In the order of their making."""
         return [o for o in self.made if isinstance(o, kind)]
 
-    def ignore(self, key: str, text: str) -> None:
-        """A warning, once per key."""
+    def ignore(self, key: str, text: str, line: int | None = None) -> None:
+        """A warning, once per key. line: if not where the program stands."""
         if (known := self.ignored.get(key)) is not None:
             known.times += 1
         else:
-            self.ignored[key] = Ignored(f"{key}: {text}", self.here())
+            self.ignored[key] = Ignored(f"{key}: {text}", line or self.here())
 
     def whole(self, number: Whole, unit: str) -> int:
         if number.cut:
