@@ -20,7 +20,7 @@
 static const int64_t PARTING_NS = 1000000000; /* for a peer that does not read what it was sent before a swap */
 enum { CONNECTIONS_LIMIT = 64, READ_SIZE = 1 << 16, TICK_MS = 20, REFUSALS = 64 };
 
-int epoll_fd, reports_for_shims;
+int epoll_fd, reports_for_programs;
 struct connection *driver;
 static struct connection *connections;
 static int connection_count;
@@ -311,7 +311,7 @@ int init_main(int control_fd) {
     incarnation >>= 2;
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (pipe2(reports, O_CLOEXEC) || fcntl(reports[0], F_SETFL, O_NONBLOCK)) die("pipe");
-    reports_for_shims = reports[1];
+    reports_for_programs = reports[1];
     struct source signals = {.kind = SIGNALS, .fd = open_signals()}, told = {.kind = REPORTS, .fd = reports[0]};
     struct source listener = {.kind = LISTENER, .fd = open_listener()};
     watch(&signals, EPOLLIN);

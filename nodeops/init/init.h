@@ -2,7 +2,8 @@
 #ifndef SWAPBED_INIT_H
 #define SWAPBED_INIT_H
 
-#include "shim.h"
+#include "family.h"
+#include "program.h"
 #include "wire.h"
 
 #include <stdbool.h>
@@ -42,15 +43,24 @@ struct stream {
     int which;
 };
 
+struct usage {
+    int64_t user_us, system_us, max_rss_kib;
+};
+
 /* A program that was started, from `spawn` until nobody can ask about it any more. */
 struct invocation {
     char name[NAME_LIMIT];
     struct connection *owner;   /* who hears of its output and end; NULL: nobody at present */
     bool kept;                  /* the driver's: told to whoever drives, kept until acknowledged */
-    bool exited, gone, acknowledged, told_exit, told_gone, killing, finishing, dead;
-    struct report started, ended, total;
+    bool exited;                /* the program has ended */
+    bool gone;                  /* and nothing is left of it */
+    bool acknowledged, told_exit, told_gone, killing, finishing, dead;
+    int64_t start_ns, end_ns, gone_ns;
+    int status;                 /* as of wait(2) */
+    struct usage ended, total;  /* the program with the children it waited for; all that there were */
     char failure[160];
-    pid_t shim;
+    pid_t pid;
+    uint64_t mark;
     struct stream streams[3];
     struct buffer input;
     uint64_t accepted;          /* bytes of input ever taken */
@@ -81,7 +91,7 @@ void invocation_resize(struct connection *connection, const struct message *aske
 void invocation_adopt(struct connection *connection, const struct message *asked);
 void invocation_acknowledge(struct connection *connection, const struct message *asked);
 void invocations_report(int reports);
-void invocations_reap(int reports);
+void invocations_reap(int reports);         /* children that ended */
 void invocations_tell(void);               /* everything the driver has not been told; after it attached */
 void invocations_unblock(struct connection *connection);
 void invocations_orphan(struct connection *connection);

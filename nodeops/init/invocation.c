@@ -9,10 +9,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGUMENTS_LIMIT = 4096, INVOCATIONS_LIMIT = 8192, REAPED_AT_ONCE = 64 };
+enum { ARGUMENTS_LIMIT = 4096, INVOCATIONS_LIMIT = 8192 };
 
 struct invocation *invocations;
 static int invocation_count;
@@ -37,18 +38,22 @@ static void close_stream(struct stream *stream) {
     stream->source.fd = -1;
 }
 
+static void put_usage(struct buffer *out, const struct usage *usage) {
+    wire_putn(out, "user_us", usage->user_us);
+    wire_putn(out, "system_us", usage->system_us);
+    wire_putn(out, "max_rss_kib", usage->max_rss_kib);
+}
+
 static void put_outcome(struct buffer *out, const struct invocation *one) {
-    wire_putn(out, "start_ns", one->started.at_ns);
-    wire_putn(out, "end_ns", one->ended.at_ns);
+    wire_putn(out, "start_ns", one->start_ns);
+    wire_putn(out, "end_ns", one->end_ns);
     if (one->failure[0]) {
         wire_put(out, "error", one->failure);
         return;
     }
-    if (WIFSIGNALED(one->ended.status)) wire_putn(out, "signal", WTERMSIG(one->ended.status));
-    else wire_putn(out, "code", WEXITSTATUS(one->ended.status));
-    wire_putn(out, "user_us", one->ended.user_us);
-    wire_putn(out, "system_us", one->ended.system_us);
-    wire_putn(out, "max_rss_kib", one->ended.max_rss_kib);
+    if (WIFSIGNALED(one->status)) wire_putn(out, "signal", WTERMSIG(one->status));
+    else wire_putn(out, "code", WEXITSTATUS(one->status));
+    put_usage(out, &one->ended);
 }
 
 /* Whatever one's owner can now be told and has not been: its end once its output is out, then that nothing of it is left. */
@@ -64,10 +69,8 @@ static void tell(struct invocation *one) {
     if (one->owner && one->gone && one->told_exit && !one->told_gone) {
         size_t began = begin_event(one->owner, "gone");
         wire_put(&one->owner->out, "invocation", one->name);
-        wire_putn(&one->owner->out, "at_ns", one->total.at_ns);
-        wire_putn(&one->owner->out, "user_us", one->total.user_us);
-        wire_putn(&one->owner->out, "system_us", one->total.system_us);
-        wire_putn(&one->owner->out, "max_rss_kib", one->total.max_rss_kib);
+        wire_putn(&one->owner->out, "at_ns", one->gone_ns);
+        put_usage(&one->owner->out, &one->total);
         end_message(one->owner, began);
         one->told_gone = true;
     }
@@ -176,76 +179,92 @@ void invocations_orphan(struct connection *connection) {
             if (one->streams[i].source.fd >= 0) unwatch(&one->streams[i].source);
         if (one->kept || connection->parting) continue;
         for (int i = 0; i < 3; i++) close_stream(&one->streams[i]);
-        signal_tree(one->shim, SIGHUP);
-        signal_tree(one->shim, SIGCONT);
+        family_signal(one->mark, SIGHUP);
+        family_signal(one->mark, SIGCONT);
         one->told_exit = one->told_gone = true; /* nobody is left to be told */
         one->dead = one->gone;
     }
 }
 
-static struct invocation *by_shim(pid_t shim) {
+static struct invocation *by_pid(pid_t pid) {
     struct invocation *one = invocations;
-    while (one && (one->shim != shim || one->gone)) one = one->next;
+    while (one && (one->pid != pid || one->exited)) one = one->next;
     return one;
 }
 
+static struct invocation *by_mark(uint64_t mark) {
+    struct invocation *one = invocations;
+    while (one && one->mark != mark) one = one->next;
+    return one;
+}
+
+/* Programs that began to run, or could not. */
 void invocations_report(int reports) {
     struct report report;
     while (read(reports, &report, sizeof report) == (ssize_t)sizeof report) {
-        struct invocation *one = by_shim(report.shim);
+        struct invocation *one = by_pid(report.pid);
         if (!one) continue;
-        if (report.what == STARTED) {
-            one->started = report;
-            if (one->owner) {
-                size_t began = begin_event(one->owner, "started");
-                wire_put(&one->owner->out, "invocation", one->name);
-                wire_putn(&one->owner->out, "pid", report.pid);
-                wire_putn(&one->owner->out, "start_ns", report.at_ns);
-                end_message(one->owner, began);
-            }
-        } else if (report.what == GONE) {
-            one->total = report;
-        } else {
-            if (report.what == FAILED) snprintf(one->failure, sizeof one->failure, "%s: %s", report.failing, strerror(report.status));
-            if (!one->exited) one->ended = report;
-            one->exited = true;
-            for (int i = 1; i < 3; i++)
-                if (one->streams[i].source.fd >= 0) pump_output(&one->streams[i]);
-            tell(one);
+        if (report.what == FAILED) {
+            snprintf(one->failure, sizeof one->failure, "%s: %s", report.failing, strerror(report.error));
+            continue;
         }
+        one->start_ns = report.at_ns;
+        if (!one->owner) continue;
+        size_t began = begin_event(one->owner, "started");
+        wire_put(&one->owner->out, "invocation", one->name);
+        wire_putn(&one->owner->out, "pid", report.pid);
+        wire_putn(&one->owner->out, "start_ns", report.at_ns);
+        end_message(one->owner, began);
     }
 }
 
-static void bury_shim(struct invocation *one) {
-    one->gone = true;
-    one->killing = false;
-    if (!one->exited) {
-        one->exited = true;
-        one->ended.at_ns = monotonic_ns();
-        snprintf(one->failure, sizeof one->failure, "its shim was killed");
-        for (int i = 1; i < 3; i++)
-            if (one->streams[i].source.fd >= 0) pump_output(&one->streams[i]);
+static int64_t microseconds(struct timeval time) { return (int64_t)time.tv_sec * 1000000 + time.tv_usec; }
+
+static void add_usage(struct usage *sum, const struct rusage *usage) {
+    sum->user_us += microseconds(usage->ru_utime);
+    sum->system_us += microseconds(usage->ru_stime);
+    if (usage->ru_maxrss > sum->max_rss_kib) sum->max_rss_kib = usage->ru_maxrss;
+}
+
+static void program_ended(struct invocation *one, int status, const struct rusage *usage) {
+    one->exited = true;
+    one->status = status;
+    one->end_ns = monotonic_ns();
+    add_usage(&one->ended, usage);
+    for (int i = 1; i < 3; i++)
+        if (one->streams[i].source.fd >= 0) pump_output(&one->streams[i]);
+}
+
+/* A process of an invocation was reaped: is it the last? */
+static void look_whether_gone(struct invocation *one) {
+    if (one->exited && !one->gone && !family_alive(one->mark)) {
+        one->gone = true;
+        one->killing = false;
+        one->gone_ns = monotonic_ns();
+        close_stream(&one->streams[0]);
     }
-    if (!one->total.at_ns) one->total.at_ns = monotonic_ns();
-    close_stream(&one->streams[0]);
     tell(one);
-    if (one->told_gone && !one->kept) one->dead = true;
+    if (one->gone && one->told_gone && !one->kept) one->dead = true;
 }
 
-/* A shim reports before it ends, so what is read after its pid was reaped includes its last report. Orphans whose shim somebody
- * killed are reaped here, too; they are nobody's. */
+/* Whoever ended is looked at while it is a zombie: an orphan's mark can still be read then. A program reports before it ends, so its
+ * reports are there once it is one. */
 void invocations_reap(int reports) {
-    pid_t pids[REAPED_AT_ONCE];
-    int count;
-    do {
-        count = 0;
-        while (count < REAPED_AT_ONCE && (pids[count] = waitpid(-1, NULL, WNOHANG)) > 0) count++;
+    siginfo_t ended = {0};
+    while (!waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) && ended.si_pid) {
+        pid_t pid = ended.si_pid;
+        int status;
+        struct rusage usage;
+        struct invocation *one = by_mark(family_of_zombie(pid));
         invocations_report(reports);
-        for (int i = 0; i < count; i++) {
-            struct invocation *one = by_shim(pids[i]);
-            if (one) bury_shim(one);
-        }
-    } while (count == REAPED_AT_ONCE);
+        if (wait4(pid, &status, 0, &usage) != pid) return;
+        family_remove(pid);
+        ended.si_pid = 0;
+        if (!one) continue;
+        add_usage(&one->total, &usage);
+        if (one->pid == pid) program_ended(one, status, &usage);
+        look_whether_gone(one);
+    }
 }
 
 bool invocations_kill_again(void) {
@@ -253,7 +272,7 @@ bool invocations_kill_again(void) {
     for (struct invocation *one = invocations; one; one = one->next) {
         if (!one->killing || one->gone) continue;
         some = true;
-        signal_tree(one->shim, SIGKILL);
+        family_signal(one->mark, SIGKILL);
     }
     return some;
 }
@@ -288,7 +307,8 @@ static const char *launch(struct invocation *one, const struct message *asked) {
     static char *argv[ARGUMENTS_LIMIT + 1], *environment[ARGUMENTS_LIMIT + 1];
     static char shell[] = "/bin/sh", option[] = "-c";
     struct program program = {.argv = argv, .environment = environment, .directory = wire_item(asked, "directory"),
-                              .user = wire_item(asked, "user"), .scratch = wire_item(asked, "scratch"), .stdio = {-1, -1, -1}, .terminal = -1};
+                              .user = wire_item(asked, "user"), .scratch = wire_item(asked, "scratch"), .stdio = {-1, -1, -1}, .terminal = -1,
+                              .mark = one->mark};
     const char *command = wire_item(asked, "command"), *stdio[] = {wire_item(asked, "stdin"), wire_item(asked, "stdout"), wire_item(asked, "stderr")};
     gather(asked, "env", environment);
     if (command) memcpy(argv, (char *[]){shell, option, (char *)command, NULL}, 4 * sizeof *argv);
@@ -301,9 +321,10 @@ static const char *launch(struct invocation *one, const struct message *asked) {
         program.out = stdio[1] && stdio[1][0] == '/' ? stdio[1] : NULL;
         program.err = stdio[2] && stdio[2][0] == '/' ? stdio[2] : NULL;
     }
-    extern int reports_for_shims;
-    one->shim = shim_start(&program, reports_for_shims);
-    int failed = one->shim < 0 ? errno : 0;
+    extern int reports_for_programs;
+    one->pid = program_start(&program, reports_for_programs);
+    int failed = one->pid < 0 ? errno : 0;
+    if (!failed) family_add(one->pid, one->mark);
     if (program.terminal >= 0) close(program.terminal);
     for (int i = 0; i < 3; i++)
         if (program.stdio[i] >= 0) close(program.stdio[i]);
@@ -334,6 +355,7 @@ void invocation_spawn(struct connection *connection, const struct message *asked
     struct invocation *one = calloc(1, sizeof *one);
     if (!one) return refuse(connection, asked, "out of memory");
     strcpy(one->name, name);
+    one->mark = family_new();
     one->owner = connection;
     one->kept = connection->driver;
     one->next = invocations;
@@ -354,7 +376,7 @@ void invocation_signal(struct connection *connection, const struct message *aske
     if (!one) return;
     int number = (int)wire_number(asked, "signal", 0), count;
     if (number < 1 || number >= NSIG) return refuse(connection, asked, "signal: not a number of a signal");
-    count = one->gone ? 0 : signal_tree(one->shim, number);
+    count = one->gone ? 0 : family_signal(one->mark, number);
     if (number == SIGKILL) one->killing = !one->gone;
     size_t began = begin_answer(connection, asked);
     wire_putn(&connection->out, "processes", count);

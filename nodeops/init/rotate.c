@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "inside.h"
-#include "shim.h"
+#include "program.h"
 
 #include <dirent.h>
 #include <errno.h>

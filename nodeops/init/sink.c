@@ -1,6 +1,6 @@
 /* The other end of a traffic source: takes what comes and says how much it was, what was missing, and how unevenly it came. */
 #define _GNU_SOURCE
-#include "shim.h"
+#include "program.h"
 #include "traffic.h"
 
 #include <endian.h>

@@ -1,7 +1,7 @@
 /* A source of traffic: constant bit rate, bulk (ftp), or exponential gaps (telnet), paced against absolute instants of CLOCK_MONOTONIC. */
 #define _GNU_SOURCE
 #include "traffic.h"
-#include "shim.h"
+#include "program.h"
 
 #include <arpa/inet.h>
 #include <endian.h>

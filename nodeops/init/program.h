@@ -1,24 +1,19 @@
-/* One process between init and each program it starts, so that every descendant of the program can be found.
- *
- * The shim is a child subreaper (prctl(2)): whatever the program leaves behind, even a daemon with a session of its own, becomes
- * the shim's child and never init's. So the shim's descendants are exactly the program's processes, and the shim ends with the last.
- */
-#ifndef SWAPBED_SHIM_H
-#define SWAPBED_SHIM_H
+/* Starting a program: its user, directory, environment, stdio, and the mark by which all its descendants are known. */
+#ifndef SWAPBED_PROGRAM_H
+#define SWAPBED_PROGRAM_H
 
 #include <stdint.h>
 #include <sys/types.h>
 
-enum happening { STARTED, FAILED, EXITED, GONE };
+enum happening { STARTED, FAILED };
 
-/* What a shim writes to the pipe it shares with all others; shorter than PIPE_BUF, so that reports never mix (pipe(7)). */
+/* What a new process writes to the pipe it shares with all others; shorter than PIPE_BUF, so that reports never mix (pipe(7)). */
 struct report {
-    pid_t shim, pid;
+    pid_t pid;
     enum happening what;
-    int status;            /* EXITED: as of wait(2); FAILED: errno */
+    int error;             /* FAILED: errno */
     char failing[96];      /* FAILED: at what */
     int64_t at_ns;         /* CLOCK_MONOTONIC of the node */
-    int64_t user_us, system_us, max_rss_kib; /* EXITED: the program with the children it waited for; GONE: all that there were */
 };
 
 /* All that a child needs. Pointers are borrowed until the fork. */
@@ -31,11 +26,11 @@ struct program {
     const char *out, *err;      /* files to append to, made with their directories; NULL: stdio[1], stdio[2] */
     int stdio[3];               /* -1: /dev/null */
     int terminal;               /* slave of a pty that becomes the controlling terminal and all of stdio, or -1 */
+    uint64_t mark;              /* see family.h */
 };
 
 int64_t monotonic_ns(void);
-pid_t shim_start(const struct program *program, int reports);
-int signal_tree(pid_t root, int number);   /* to all descendants of root; returns how many there were */
+pid_t program_start(const struct program *program, int reports);
 int make_directories(const char *path, int owner, int group);
 extern uint64_t original_file_limit;       /* RLIMIT_NOFILE's soft limit as programs shall find it */
 

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
-#include "shim.h"
+#include "program.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -12,14 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { GROUPS_LIMIT = 256, DEPTH_LIMIT = 512 };
+enum { GROUPS_LIMIT = 256 };
 
 struct account {
     uid_t user;
@@ -92,7 +89,7 @@ static void tell(int reports, const struct report *report) {
 }
 
 static _Noreturn void fail(int reports, const char *step) {
-    struct report report = {.shim = getppid(), .pid = getpid(), .what = FAILED, .status = errno, .at_ns = monotonic_ns()};
+    struct report report = {.pid = getpid(), .what = FAILED, .error = errno, .at_ns = monotonic_ns()};
     snprintf(report.failing, sizeof report.failing, "%s", step);
     tell(reports, &report);
     _exit(127);
@@ -148,10 +145,7 @@ static char **complete_environment(char **given, const struct account *account) 
 
 static _Noreturn void become(const struct program *program, int reports) {
     static struct account account;
-    /* CRIU restores a process whose session's leader has died only if it is a child of process 1. So whatever a program leaves behind is in
-     * the session of its shim, which lives as long; a program on a terminal has to lead one of its own. */
-    if (program->terminal >= 0) setsid();
-    else setpgid(0, 0);
+    setsid();
     errno = ENOENT;
     if (find_account(program->user ? program->user : "root", &account)) fail(reports, "user");
     take_stdio(program, &account, reports);
@@ -163,6 +157,8 @@ static _Noreturn void become(const struct program *program, int reports) {
         files.rlim_cur = original_file_limit;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    struct rlimit mark = {program->mark, program->mark};
+    if (setrlimit(RLIMIT_LOCKS, &mark)) fail(reports, "mark");
     if (setgroups((size_t)account.group_count, account.groups) || setgid(account.group) || setuid(account.user)) fail(reports, "setuid");
     umask(022);
     sigset_t none;
@@ -170,90 +166,14 @@ static _Noreturn void become(const struct program *program, int reports) {
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL); /* what init ignores for itself programs must not inherit */
     environ = complete_environment(program->environment, &account);
-    tell(reports, &(struct report){.shim = getppid(), .pid = getpid(), .what = STARTED, .at_ns = monotonic_ns()});
+    tell(reports, &(struct report){.pid = getpid(), .what = STARTED, .at_ns = monotonic_ns()});
     execvp(program->argv[0], program->argv);
     fail(reports, program->argv[0]);
 }
 
-static int64_t microseconds(struct timeval time) { return (int64_t)time.tv_sec * 1000000 + time.tv_usec; }
-
-static void account_for(struct report *report, const struct rusage *usage) {
-    report->user_us = microseconds(usage->ru_utime);
-    report->system_us = microseconds(usage->ru_stime);
-    report->max_rss_kib = usage->ru_maxrss;
-    report->at_ns = monotonic_ns();
-}
-
-/* Signals stay blocked here, as init had them: only the end of its last descendant (or SIGKILL) ends a shim. */
-static _Noreturn void shim(const struct program *program, int reports) {
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    prctl(PR_SET_NAME, "swapbed-shim");
-    setsid();
-    pid_t child = fork();
-    if (child < 0) {
-        tell(reports, &(struct report){.shim = getpid(), .what = FAILED, .status = errno, .failing = "fork", .at_ns = monotonic_ns()});
-        _exit(1);
-    }
-    if (!child) become(program, reports);
-    if (reports > 3) close_range(3, (unsigned)reports - 1, 0);
-    close_range((unsigned)reports + 1, ~0u, 0);
-    struct report report = {.shim = getpid(), .pid = child};
-    struct rusage usage;
-    for (pid_t pid; (pid = wait4(-1, &report.status, 0, &usage)) > 0 || errno == EINTR;) {
-        if (pid != child) continue;
-        report.what = EXITED;
-        account_for(&report, &usage);
-        tell(reports, &report);
-    }
-    getrusage(RUSAGE_CHILDREN, &usage);
-    report.what = GONE;
-    account_for(&report, &usage);
-    tell(reports, &report);
-    _exit(0);
-}
-
-/* All signals must be blocked by the caller. Returns the shim's pid, or -1 with errno. */
-pid_t shim_start(const struct program *program, int reports) {
+/* All signals must be blocked by the caller. Returns the pid of the new process, or -1 with errno. */
+pid_t program_start(const struct program *program, int reports) {
     pid_t pid = fork();
-    if (!pid) shim(program, reports);
+    if (!pid) become(program, reports);
     return pid;
-}
-
-struct pids {
-    pid_t *pid;
-    size_t count, capacity;
-};
-
-/* Parents before children, over /proc/PID/task/TID/children (proc(5)): the cost is the tree's size, not the node's. */
-static void collect_children(pid_t parent, struct pids *found, int depth) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/task", parent);
-    DIR *tasks = depth < DEPTH_LIMIT ? opendir(path) : NULL;
-    for (struct dirent *task; tasks && (task = readdir(tasks));) {
-        if (task->d_name[0] == '.') continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%.20s/children", parent, task->d_name);
-        FILE *children = fopen(path, "re");
-        for (int child; children && fscanf(children, "%d", &child) == 1;) {
-            if (found->count == found->capacity) {
-                size_t capacity = found->capacity ? 2 * found->capacity : 64;
-                pid_t *pid = realloc(found->pid, capacity * sizeof *pid);
-                if (!pid) break;
-                *found = (struct pids){pid, found->count, capacity};
-            }
-            found->pid[found->count++] = child;
-            collect_children(child, found, depth + 1);
-        }
-        if (children) fclose(children);
-    }
-    if (tasks) closedir(tasks);
-}
-
-/* The whole tree is read before the first signal: a shell must not start its next command because its last one died. What is forked in
- * between is missed; none of it escapes (it stays below root), so whoever wants everything dead calls again until nothing is left. */
-int signal_tree(pid_t root, int number) {
-    struct pids found = {0};
-    collect_children(root, &found, 0);
-    for (size_t i = 0; i < found.count; i++) kill(found.pid[i], number);
-    free(found.pid);
-    return (int)found.count;
 }
