@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.errors import InvalidInput, NotFound
+from models.errors import InvalidInput, NotFound, SwapbedError
 from nodeops.init.files import NodeFiles
 from swapbed.access import Access
 from swapbed.present.progress import Report, quiet
@@ -39,5 +39,10 @@ def get(access: Access, node: str, source: str, target: Path, *, report: Report 
 
 @contextmanager
 def _files(access: Access, node: str) -> Iterator[NodeFiles]:
+    """An error's place is given as the caller would write it."""
     with access.host_of(node).node(access.instance_id, node) as client:
-        yield NodeFiles(client)
+        try:
+            yield NodeFiles(client)
+        except SwapbedError as error:
+            error.where = error.where and error.where.replace(str(client.path), node)
+            raise

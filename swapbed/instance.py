@@ -13,7 +13,7 @@ from models.spec import Node as NodeSpec
 from models.spec import Spec
 from models.states import InstanceState
 from models.tables import Run
-from swapbed import events, files, lifecycle, links, programs, runs
+from swapbed import events, files, lifecycle, links, programs, results, runs
 from swapbed.access import Access
 from swapbed.picture import Picture
 from swapbed.present import html, instances, pipes
@@ -96,6 +96,14 @@ class Instance:
     def events(self, *, since: int = 0) -> list[ActivityLine]:
         """What happened so far."""
         return list(events.happened(self._access, since=since))
+
+    def log(self, agent: str, *, run: int | None = None, invocation: str | None = None, stream: Literal["out", "err"] = "out") -> str:
+        """What a program of an agent wrote; by default the last that ended."""
+        return results.log(self._access, agent, run=run, invocation=invocation, stream=stream).decode(errors="replace")
+
+    def results(self, run: int | None = None) -> list[results.Invocation]:
+        """Every program that agents ran: its end, what it used, the values it reported as `RESULT name value`."""
+        return results.invocations(self._access, run)
 
     def start(self, *, environment: Literal["inherit", "fresh"] | None = None, **parameters: Any) -> Run:
         """The next run, with these parameter values; the others are as in the last."""

@@ -1,7 +1,8 @@
-"""`event`: telling something to a part of a living instance, and seeing what happened in it."""
+"""`event` and `logs`: telling something to a part of a living instance, and seeing what happened in it."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -52,5 +53,18 @@ def list_(instance: InstanceArgument,
             typer.echo(line.model_dump_json() if output is Format.JSON else activity.sentence(line))
 
 
+def logs(instance: InstanceArgument, agent: Annotated[str, typer.Argument(metavar="AGENT", autocompletion=completion.targets)],
+         run: Annotated[int | None, typer.Option(metavar="NUMBER", help="default: the last")] = None,
+         invocation: Annotated[str | None, typer.Option(metavar="NAME", help="its number or tag; default: the last")] = None,
+         errors: Annotated[bool, typer.Option("--errors", help="what it wrote to standard error")] = False) -> None:
+    """Print what a program of an agent wrote."""
+    from swapbed import results
+    from swapbed.access import Access
+
+    with Access.to(instance) as access:
+        sys.stdout.buffer.write(results.log(access, agent, run=run, invocation=invocation, stream="err" if errors else "out"))
+
+
 def register(app: typer.Typer) -> None:
+    app.command()(logs)
     app.add_typer(group, name="event")

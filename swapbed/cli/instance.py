@@ -25,8 +25,12 @@ def deploy(source: SourceArgument, parameters: ParameterOption = None,
     from swapbed.present.progress import progress
     from swapbed.source import assignments
 
-    with progress() as report:
-        known, evaluation = lifecycle.deploy(source, name=name, parameters=assignments(parameters), start_run=run, report=report)
+    try:
+        with progress() as report:
+            known, evaluation = lifecycle.deploy(source, name=name, parameters=assignments(parameters), start_run=run, report=report)
+    except KeyboardInterrupt:
+        note("interrupted: what was begun is undone, what was up already is not (`swapbed instance ls`)")
+        raise
     for warning in evaluation.warnings:
         note(f"warning: {warning}")
     summary = instances.of(known)

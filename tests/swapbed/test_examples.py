@@ -17,7 +17,7 @@ def played(net: swapbed.Instance) -> dict[str, results.Invocation]:
     """Its agents, after its run went well."""
     run = net.wait(timeout_s=90)
     assert run.outcome == "ok", run.reason
-    return {one.agent: one for one in results.invocations(net._access)}
+    return {one.agent: one for one in net.results()}
 
 
 def test_each_is_known_here() -> None:
@@ -37,8 +37,7 @@ def test_failover_goes_round_and_comes_back() -> None:
         done = played(net)
         assert 0.1 < float(done["stream"].results["outage_s"]) < 2, "shorter than the failure: traffic went round it"
         for router, gateways in (("west", ["10.0.1.2", "10.0.3.2", "10.0.1.2"]), ("east", ["10.0.2.1", "10.0.4.1", "10.0.2.1"])):
-            log = net[router].read(f"/swapbed/logs/watch-{router}/1.out").decode()
-            assert re.findall(r"via (\S+)", log) == gateways
+            assert re.findall(r"via (\S+)", net.log(f"watch-{router}")) == gateways
 
 
 def test_star100_all_answer() -> None:
@@ -58,7 +57,7 @@ def test_a_containerlab_file_runs_as_it_stands() -> None:
         assert any("nokia_srlinux" in warning for warning in net.warnings)
         net["h1"].run("ping -n -q -c 1 -W 3 h2", check=True)
         assert net.wait("idle", timeout_s=30).state == "running", "nothing in the file ends its run"
-        assert "eth1" in net["h1"].read("/swapbed/logs/h1-exec/1.out").decode()
+        assert "eth1" in net.log("h1-exec")
 
 
 def test_the_demo_tells_what_came_of_it() -> None:

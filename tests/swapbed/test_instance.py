@@ -13,7 +13,7 @@ import pytest
 
 import swapbed
 from models.errors import Conflict, ExperimentFailed, InvalidInput, NotFound, TimedOut
-from swapbed import measurement, results
+from swapbed import measurement
 from tests.swapbed.conftest import COMMAND, EXAMPLES, call, offered, parsed
 
 pytestmark = pytest.mark.usefixtures("installation")
@@ -23,7 +23,7 @@ def test_the_run_ends_and_agents_reported(net: swapbed.Instance) -> None:
     """First in this file: the others want the links idle."""
     run = net.wait(timeout_s=60)
     assert (run.number, run.outcome) == (1, "ok"), run.reason
-    done = {one.agent: one for one in results.invocations(net._access)}
+    done = {one.agent: one for one in net.results()}
     assert set(done) == {"server1", "server2", "flow1", "flow2", "probe"}
     throughput = sum(float(done[flow].results["throughput_bps"]) for flow in ("flow1", "flow2"))
     assert 6e6 < throughput < 10e6, "two flows fill a bottleneck of 10 Mbit/s, whose frames have headers"
