@@ -192,8 +192,9 @@ class Draft:
             raise InvalidInput(f"there are more than {EVENTS_LIMIT} events", where=everything[EVENTS_LIMIT][2])
         for group in groups:
             for name in group.members:
-                if kinds.get(name) in (None, TargetKind.GROUP, TargetKind.SEQUENCE, TargetKind.TIMELINE, TargetKind.INSTANCE):
-                    raise InvalidInput(f"group '{group.name}' has the member '{name}', which is not an agent, link, LAN or node",
+                if kinds.get(name) in (None, TargetKind.GROUP, TargetKind.INSTANCE):
+                    raise InvalidInput(f"group '{group.name}' has the member '{name}', which is not an agent, link, LAN or node, "
+                                       "nor a sequence or timeline",
                                        where=self.place(group.name), next=nearest(name, kinds))
         for what, event, where in everything:
             try:

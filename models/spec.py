@@ -376,8 +376,9 @@ class Spec(Part):
                 raise Inconsistent(f"traffic agent '{agent.name}' has the unknown peer '{agent.peer}'", agent.name)
         for group in self.groups:
             for member in group.members:
-                if kinds.get(member) not in (TargetKind.PROGRAM, TargetKind.TRAFFIC, TargetKind.LAN, TargetKind.NODE):
-                    raise Inconsistent(f"group '{group.name}' has the member '{member}', which is not an agent, link, LAN or node",
+                if kinds.get(member) in (None, TargetKind.GROUP, TargetKind.INSTANCE):
+                    raise Inconsistent(f"group '{group.name}' has the member '{member}', which is not an agent, link, LAN or node, "
+                                       "nor a sequence or timeline",
                                        group.name)
         for where, event in self.all_events():
             check_event(event, kinds, self.groups, where)

@@ -32,7 +32,7 @@ class EventGroup(NsObject):
     @command("add", "MEMBER …")
     def add(self, *names: str) -> None:
         for name in names:
-            member = self.world.find(name, Program, Application, LanLink, Node, what="add")
+            member = self.world.find(name, Program, Application, LanLink, Node, EventSequence, EventTimeline, what="add")
             if self.members and _family(member) is not _family(self.members[0]):
                 raise Refused(
                     f"members of a group are of one kind: {self.name} holds a {self.members[0].noun}, and '{name}' is a {member.noun}"

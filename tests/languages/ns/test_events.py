@@ -125,6 +125,12 @@ def told(pair):
     return pair(MADE + "".join(f'$ns at {time} "{event}"\n' for time, (event, _, _) in enumerate(EVENTS))).spec
 
 
+@pytest.fixture
+def rows_of():
+    return lambda evaluation, name: [tuple(r.get(c) for c in ("objecttype", "eventtype", "vnode"))
+                                     for r in emulab_rows(evaluation.spec)["eventlist"] if r["vname"] == name]
+
+
 @pytest.mark.parametrize("index", range(len(EVENTS)), ids=[event for event, _, _ in EVENTS])
 def test_events_mean_what_they_say(told, index):
     target, verb, arguments = EVENTS[index][1]
@@ -222,6 +228,12 @@ def test_sequences_and_timelines_made_by_new(pair):
     assert [s.name for s in evaluation.spec.sequences] == ["seq", "s2"]
     assert [(t.name, [e.at_s for e in t.entries]) for t in evaluation.spec.timelines] == [("tl", []), ("t2", [5])]
     assert evaluation.spec.events[0].target == "g2"
+
+
+def test_groups_of_sequences(rows_of, pair):
+    evaluation = pair(MADE + "set both [$ns event-group [list $seq]]\n$ns at 1 \"$both run\"")
+    assert rows_of(evaluation, "both") == [("SEQUENCE", "RUN", "*")]
+    assert [g.members for g in evaluation.spec.groups if g.name == "both"] == [("seq",)]
 
 
 def test_an_event_means_the_object_whatever_it_is_called_later(pair):
