@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -68,6 +69,10 @@ def _session_directory() -> Iterator[Path]:
 
     directory = Path(tempfile.mkdtemp(prefix=OF_SESSION, dir=ROOM))
     yield directory
+    if "prefect" in sys.modules:
+        from prefect.logging.handlers import APILogHandler
+
+        APILogHandler.flush()  # it would otherwise try when the server is gone
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWAPBED_STATE_DIR", str(directory))
         patch.delenv("PREFECT_API_URL", raising=False)
