@@ -16,11 +16,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from pydantic import ValidationError
 
 from languages.event_text import read_event, write_event
 from languages.units import format_duration, parse_duration
 from models.errors import InvalidInput
-from models.spec import Event, Part, ProgramAgent, Sequence, Timeline, TimelineEntry
+from models.spec import Event, Part, ProgramAgent, Sequence, Spec, Timeline, TimelineEntry
 
 _LINE = re.compile(r"(?P<at>\S+)\s+(?P<event>\S.*)", re.DOTALL)
 _BY_HAND = re.compile(r"(?P<node>[^\s/]+)/(?P<rest>[^\s/].*)", re.DOTALL)
@@ -53,6 +56,25 @@ def read(text: str, name: str = "recording") -> tuple[Recorded, ...]:
         except ValueError as error:
             raise InvalidInput(str(error), where=f"{name}:{number}") from None
     return tuple(found)
+
+
+def attach(spec: Spec, name: str, recorded: Iterable[Recorded], form: Literal["timeline", "sequence"]) -> Spec:
+    """The spec with the recording as a timeline or sequence of this name, and the program agents it needs.
+
+    InvalidInput if the name is taken, or if the recording names what this spec does not have.
+    """
+    made, agents = (to_timeline if form == "timeline" else to_sequence)(name, recorded)
+    new = tuple(agent for agent in agents if agent.name not in spec.targets())
+    parts = {field: getattr(spec, field) for field in Spec.model_fields}
+    parts["agents"] += new
+    parts["timelines" if isinstance(made, Timeline) else "sequences"] += (made,)
+    try:
+        return Spec(**parts)
+    except ValidationError as error:
+        raise InvalidInput(
+            f"the recording '{name}' does not fit: {error.errors(include_url=False)[0]['msg'].removeprefix('Value error, ')}",
+            next="Edit its text, or choose another name.",
+        ) from None
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:

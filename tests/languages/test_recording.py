@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from languages.recording import Recorded, read, show, to_sequence, to_timeline
+from languages.recording import Recorded, attach, read, show, to_sequence, to_timeline
 from models.errors import InvalidInput
 from models.events import Arguments
-from models.spec import TimelineEntry
+from models.spec import Node, ProgramAgent, Spec, TimelineEntry
 
 TEXT = """# by hand
 0s     client run command='ping -c 3 server'
@@ -79,3 +79,31 @@ def test_bad_lines_are_refused_with_their_number(text, line, message):
         read(text, "work.txt")
     assert caught.value.where == f"work.txt:{line}"
     assert message in caught.value.what
+
+
+SPEC = Spec(nodes=(Node(name="client"), Node(name="server")), agents=(ProgramAgent(name="ping", node="client", command="ping server"),))
+
+
+@pytest.mark.parametrize("form", ["timeline", "sequence"])
+def test_attached_to_a_spec(form):
+    recorded = read("1s ping run\n2s client/recorded-client run command=./load.sh\n3s client/recorded-client run command=./more.sh\n")
+    spec = attach(SPEC, "work", recorded, form)
+    assert [a.name for a in spec.agents] == ["ping", "recorded-client"]
+    made = (spec.timelines or spec.sequences)[0]
+    assert made.name == "work"
+    assert [e.target for e in (made.entries if form == "timeline" else made.steps)] == ["ping", "recorded-client", "recorded-client"]
+    assert [a.name for a in attach(spec, "again", recorded, form).agents] == ["ping", "recorded-client"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("ping", "1s ping run\n", "is used twice"),
+        ("w", "1s nobody run\n", "unknown target 'nobody'"),
+        ("w", "1s ping frob\n", "does not know 'frob'"),
+        ("w", "1s moon/x run\n", "unknown node 'moon'"),
+    ],
+)
+def test_a_recording_that_does_not_fit_is_refused(name, text, message):
+    with pytest.raises(InvalidInput, match=message):
+        attach(SPEC, name, read(text), "timeline")
