@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -45,12 +47,24 @@ void unwatch(struct source *source) {
 
 static void end_connection(struct connection *connection) {
     if (connection->dead) return;
-    connection->dead = true;
     if (driver == connection) driver = NULL;
-    unwatch(&connection->source);
-    close(connection->source.fd);
     invocations_orphan(connection);
     petitions_orphan(connection);
+    if (connection->port) {
+        wire_release(&connection->in);
+        wire_release(&connection->out);
+        connection->in.broken = connection->out.broken = connection->driver = connection->closing = connection->parting = false;
+        return;
+    }
+    connection->dead = true;
+    unwatch(&connection->source);
+    close(connection->source.fd);
+}
+
+/* A virtio port of which nobody holds the other end is readable all the time, so it is watched for changes only (epoll(7)). */
+static uint32_t interest(const struct connection *connection) {
+    if (connection->port) return EPOLLIN | EPOLLOUT | EPOLLET;
+    return EPOLLIN | (wire_waiting(&connection->out) ? EPOLLOUT : 0);
 }
 
 void flush_out(struct connection *connection) {
@@ -65,7 +79,7 @@ void flush_out(struct connection *connection) {
     if (connection->dead || out->broken) return end_connection(connection);
     if (!wire_waiting(out)) wire_release(out);
     if (connection->closing && !wire_waiting(out)) return end_connection(connection);
-    watch(&connection->source, EPOLLIN | (wire_waiting(out) ? EPOLLOUT : 0));
+    watch(&connection->source, interest(connection));
 }
 
 size_t begin_event(struct connection *connection, const char *event) {
@@ -137,11 +151,27 @@ static void quiesce(struct connection *connection, const struct message *asked) 
     driver = NULL;
 }
 
+static bool in_vm(void) {
+    struct connection *connection = connections;
+    while (connection && !connection->port) connection = connection->next;
+    return connection;
+}
+
 /* The kernel kills whatever is left in a pid namespace whose first process ends (pid_namespaces(7)). */
-static _Noreturn void end_node(void) { _exit(0); }
+static _Noreturn void end_node(void) {
+    if (in_vm()) {
+        sync();
+        reboot(RB_POWER_OFF);
+    }
+    _exit(0);
+}
 
 /* All processes die and init starts anew in its place: namespaces, addresses and files stay, as on a machine that was reset. */
 static _Noreturn void reboot_node(void) {
+    if (in_vm()) {
+        sync();
+        reboot(RB_AUTOBOOT);
+    }
     unlink(SOCKET_PATH); /* whoever comes now finds nobody, rather than a connection that breaks */
     kill(-1, SIGKILL);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
@@ -181,7 +211,7 @@ static void obey(struct connection *connection, const struct message *asked) {
     if (!file_command(connection, asked, operation)) refuse(connection, asked, "unknown op");
 }
 
-static void add_connection(int fd, bool outside) {
+static void add_connection(int fd, bool outside, bool port) {
     struct connection *connection = connection_count < CONNECTIONS_LIMIT ? calloc(1, sizeof *connection) : NULL;
     if (!connection) {
         close(fd);
@@ -189,10 +219,11 @@ static void add_connection(int fd, bool outside) {
     }
     connection->source = (struct source){.kind = CONNECTION, .fd = fd};
     connection->outside = outside;
+    connection->port = port;
     connection->next = connections;
     connections = connection;
     connection_count++;
-    watch(&connection->source, EPOLLIN);
+    watch(&connection->source, interest(connection));
 }
 
 /* A peer outside our pid namespace has no pid in it, so SO_PEERCRED says 0 (unix(7)): that is whoever runs the testbed. */
@@ -202,26 +233,31 @@ static void accept_connection(int listener) {
     socklen_t size = sizeof peer;
     if (fd < 0) return;
     getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-    add_connection(fd, peer.pid == 0);
+    add_connection(fd, peer.pid == 0, false);
 }
 
-static void receive(struct connection *connection) {
+/* True: there may be more to read. */
+static bool receive(struct connection *connection) {
     struct message message;
     int taken = 0;
-    if (!wire_reserve(&connection->in, READ_SIZE)) return end_connection(connection);
-    ssize_t length = read(connection->source.fd, connection->in.bytes + connection->in.used, connection->in.capacity - connection->in.used);
-    if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (length <= 0) return end_connection(connection);
-    connection->in.used += (size_t)length;
-    while (!connection->dead && !connection->closing && (taken = wire_take(&connection->in, &message)) > 0) obey(connection, &message);
-    if (connection->dead) return;
-    if (taken < 0) return end_connection(connection);
-    if (!wire_waiting(&connection->in)) wire_release(&connection->in);
+    ssize_t length = -1;
+    errno = 0;
+    if (wire_reserve(&connection->in, READ_SIZE))
+        length = read(connection->source.fd, connection->in.bytes + connection->in.used, connection->in.capacity - connection->in.used);
+    if (length < 0 && errno == EINTR) return true;
+    if (length > 0) {
+        connection->in.used += (size_t)length;
+        while (!connection->dead && !connection->closing && (taken = wire_take(&connection->in, &message)) > 0) obey(connection, &message);
+    }
+    if (!connection->dead && !wire_waiting(&connection->in)) wire_release(&connection->in);
+    if (taken < 0 || length == 0 || (length < 0 && errno != EAGAIN)) end_connection(connection);
+    return length > 0 && taken >= 0 && !connection->dead;
 }
 
 static void connection_ready(struct connection *connection, uint32_t events) {
     if (connection->dead) return;
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) receive(connection);
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        while (receive(connection) && connection->port) {}
     if (!connection->dead && events & EPOLLOUT) flush_out(connection);
 }
 
@@ -301,8 +337,8 @@ static void take_signals(int fd) {
     }
 }
 
-/* Process 1 of a node. control_fd: a stream to whoever drives this node (a VM's virtio-serial port), or -1. Never returns. */
-int init_main(int control_fd) {
+/* Process 1 of a container, or of a VM, or in a VM the child of another process 1. ports: a VM's virtio ports to its host. Never returns. */
+int init_main(int count, const int *ports) {
     struct epoll_event events[64];
     int reports[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; null >= 0 && fd < 3; fd++) fcntl(fd, F_GETFD) < 0 ? dup2(null, fd) : 0;
@@ -317,10 +353,15 @@ int init_main(int control_fd) {
     watch(&signals, EPOLLIN);
     watch(&told, EPOLLIN);
     watch(&listener, EPOLLIN);
-    if (control_fd >= 0) add_connection(control_fd, true);
+    for (int i = 0; i < count; i++) {
+        fcntl(ports[i], F_SETFL, O_RDWR | O_NONBLOCK);
+        fcntl(ports[i], F_SETFD, FD_CLOEXEC);
+        add_connection(ports[i], true, true);
+    }
+    if (getpid() != 1) prctl(PR_SET_CHILD_SUBREAPER, 1);
     for (;;) {
-        int count = epoll_wait(epoll_fd, events, 64, invocations_kill_again() || someone_parts() ? TICK_MS : -1);
-        for (int i = 0; i < count; i++) {
+        int happened = epoll_wait(epoll_fd, events, 64, invocations_kill_again() || someone_parts() ? TICK_MS : -1);
+        for (int i = 0; i < happened; i++) {
             struct source *source = events[i].data.ptr;
             switch (source->kind) {
             case LISTENER: accept_connection(source->fd); break;

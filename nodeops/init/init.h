@@ -29,6 +29,7 @@ struct connection {
     struct source source;
     struct buffer in, out;
     bool outside, driver, closing, parting, dead;   /* parting: closed for a swap; its programs are not hung up */
+    bool port;                  /* of a VM: stays when whoever was at its other end leaves, and serves the next */
     bool blocked;               /* some program's output waits until `out` is shorter */
     int64_t part_by_ns;
     struct connection *next;
@@ -109,6 +110,6 @@ void petitions_orphan(const struct connection *connection);
 bool directory_empty(const char *path);
 bool file_command(struct connection *connection, const struct message *asked, const char *operation);
 
-int init_main(int control_fd);
+int init_main(int count, const int *ports);
 
 #endif

@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int be_init(int argc, char **argv) { return init_main(argc > 1 ? atoi(argv[1]) : -1); }
+enum { PORTS_LIMIT = 32 };
+
+static int be_init(int argc, char **argv) {
+    int ports[PORTS_LIMIT], count = 0;
+    while (count < argc - 1 && count < PORTS_LIMIT) ports[count] = atoi(argv[count + 1]), count++;
+    return init_main(count, ports);
+}
 
 static const struct calling {
     const char *name, *link;
@@ -29,6 +35,6 @@ int main(int argc, char **argv) {
         if (callings[i].link && !strcmp(own_name, callings[i].link)) return callings[i].main(argc, argv);
         if (argc > 1 && !strcmp(argv[1], callings[i].name)) return callings[i].main(argc - 1, argv + 1);
     }
-    fprintf(stderr, "usage: swapbed-init init [CONTROL_FD] | launch | event ... | record CMD | record-events ACTION | traffic ... | rotate RUN\n");
+    fprintf(stderr, "usage: swapbed-init init [PORT_FD ...] | launch | event ... | record CMD | record-events ACTION | traffic ... | rotate RUN\n");
     return 2;
 }
