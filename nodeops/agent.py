@@ -37,7 +37,8 @@ from models.protocol.host import (
     Relayed,
     RunProgram,
 )
-from nodeops import daemons
+from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
+from nodeops import daemons, run_files
 from nodeops.control import LINE_LIMIT_BYTES, ControlClient
 from nodeops.create import create
 from nodeops.destroy import destroy, reap
@@ -112,6 +113,17 @@ class Agent:
         the_record(layout)
         whole = layout.outbox.read_bytes().split(b"\n")[:-1] if layout.outbox.exists() else []
         return OutboxLines(lines=tuple(json.loads(line) for line in whole[wanted.since:]), next=max(wanted.since, len(whole)))
+
+    def prepare_run(self, wanted: PrepareRun) -> Nothing:
+        run_files.prepare(wanted)
+        return Nothing()
+
+    def keep_run(self, wanted: KeepRun) -> KeptRun:
+        return run_files.keep(wanted)
+
+    def forget_run(self, which: ForgetRun) -> Nothing:
+        run_files.forget(which)
+        return Nothing()
 
     def reap(self, which: Reap) -> Reaped:
         return Reaped(instances=tuple(reap(which.instances)))

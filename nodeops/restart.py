@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 
 from models.errors import NotFound
 from models.spec import Node
-from nodeops import cgroups, daemons, outside
+from nodeops import cgroups, daemons, furnish, outside
 from nodeops.create import await_answers, start_nodes
 from nodeops.instance import read_spec, the_record
 from nodeops.journal import Cgroup, Journal
@@ -15,8 +16,8 @@ from nodeops.layout import InstanceLayout
 from nodeops.wires.client import WiresClient
 
 
-def restart_nodes(layout: InstanceLayout, names: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
-    """The caller holds the instance. Raises NotFound for a node that is not here."""
+def restart_nodes(layout: InstanceLayout, names: Sequence[str], progress: Callable[[str, int, int], None], *, fresh: bool = False) -> None:
+    """The caller holds the instance. fresh: with the files they had after instantiation. Raises NotFound for a node that is not here."""
     record, spec, journal = the_record(layout), read_spec(layout), Journal(layout.journal)
     if unknown := set(names) - set(record.nodes):
         raise NotFound(f"no node '{min(unknown)}' on this host", where=record.instance)
@@ -29,8 +30,12 @@ def restart_nodes(layout: InstanceLayout, names: Sequence[str], progress: Callab
     for name in names:
         outside.unplug(layout.node(name))
         forget_previous_mount(layout.node(name))
+        if fresh:
+            _empty(layout, name)
     start_nodes(layout, journal, spec, nodes, record.images)
     await_answers(layout, names, progress)
+    for node in nodes if fresh else ():
+        furnish.furnish(layout, node)
     if daemons.status(layout, "wires").alive:
         with WiresClient(layout) as wires:
             wires.reload()
@@ -45,3 +50,10 @@ def make_missing_cgroups(layout: InstanceLayout, journal: Journal, nodes: Sequen
     journal.intend(Cgroup(path=str(path)) for path in missing)
     journal.made(cgroups.make(missing))
     cgroups.limit(limits, where)
+
+
+def _empty(layout: InstanceLayout, name: str) -> None:
+    """What the node changed, which is mounted nowhere now."""
+    for directory in (layout.node(name).upper, layout.node(name).work):
+        shutil.rmtree(directory)
+        directory.mkdir()

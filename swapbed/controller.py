@@ -1,8 +1,9 @@
 """The controller: `python -m swapbed.controller`, one resident process above the hosts.
 
 It forks flows for commands (`swapbed.flow_process`), turns what instances put into their outboxes into flow runs
-(`swapbed.outbox`), and finishes what dead flows left (`swapbed.recovery`). All it knows is in the database, so that it may be
-killed at any moment and started again. Of several on one database, one has the lease and does the latter two.
+(`swapbed.outbox`), commits runs' records (`swapbed.committing`), and finishes what dead flows left (`swapbed.recovery`).
+All it knows is in the database, so that it may be killed at any moment and started again. Of several on one database, one
+has the lease and does all but the first.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from models.protocol.launch import Launch
 from models.states import Subject
 from nodeops.control import short_path
 from swapbed import flow_process, server
+from swapbed.committing import Committing
 from swapbed.flow_process import FlowProcess
 from swapbed.outbox import Outbox
 from swapbed.recovery import Recovery
@@ -44,7 +46,7 @@ class Controller:
         self.path = path
         self.flows: list[FlowProcess] = []
         self.listening = _listen(path)
-        self.outbox, self.recovery = Outbox(self.start), Recovery(self.start)
+        self.outbox, self.recovery, self.committing = Outbox(self.start), Recovery(self.start), Committing(self.start)
         self.lease: Lease | None = None
         self.lease_due_s = 0.0
         self.stopping = False
@@ -62,6 +64,7 @@ class Controller:
         if self._leads():
             self.outbox.step()
             self.recovery.step()
+            self.committing.step()
 
     def close(self) -> None:
         """Flows that run go on by themselves."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from models.protocol.control import Message, Nothing, Operation
+from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
 from models.spec import Spec
 
 DaemonName = Literal["wires", "conductor"]
@@ -198,6 +199,9 @@ OPERATIONS: dict[str, Operation] = {
     "run": Operation(takes=RunProgram, gives=ProgramEnded),
     "relay": Operation(takes=Relay, gives=Relayed),
     "outbox": Operation(takes=Outbox, gives=OutboxLines),
+    "prepare_run": Operation(takes=PrepareRun, gives=Nothing),
+    "keep_run": Operation(takes=KeepRun, gives=KeptRun),
+    "forget_run": Operation(takes=ForgetRun, gives=Nothing),
     "reap": Operation(takes=Reap, gives=Reaped),
     "doctor": Operation(takes=Nothing, gives=DoctorReport),
 }

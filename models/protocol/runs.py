@@ -33,8 +33,9 @@ class KeepRun(Message):
 
 
 class KeptRun(Message):
-    """files: regular files put aside. copied_bytes: of those that something still had open, or that stay in place, such as the archive;
-    all others were moved. left_out: what no record can hold, or that could not be read, each with its reason.
+    """files: regular files put aside. copied_bytes: of those that stay in place, as what `collect` names; logs were moved.
+
+    left_out: what no record can hold, or that could not be read, each with its reason.
     """
 
     files: int = 0

@@ -1,0 +1,97 @@
+"""What a template's `collect` names in a node, put aside for the record: globs, or everything the run changed."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.errors import Conflict, NotFound, SwapbedError
+from models.spec import Spec
+from nodeops.init.client import InitClient
+from nodeops.init.files import NodeFiles
+from nodeops.layout import NodeLayout
+from nodeops.reach import init_socket
+from nodeops.staging import Staged, Staging
+
+OURS = ("swapbed/logs/", "swapbed/archive/", "swapbed/runs/", "swapbed/run/")  # kept otherwise, or nobody's
+WILD = frozenset("*?[")
+
+
+def collect(node: NodeLayout, spec: Spec, target: Path, begin_ns: int, staged: Staged) -> None:
+    """Below target with their paths in the node. begin_ns: wall clock; what changed before is not the run's doing."""
+    if spec.collect.everything:
+        changed = Staging(take=lambda path, info: info.st_ctime_ns >= begin_ns and not path.startswith(OURS), staged=staged)
+        changed.stage(node.upper, target)
+        return
+    globs = [*spec.collect.paths.get("*", ()), *spec.collect.paths.get(node.name, ())]
+    if not globs:
+        return
+    try:
+        with init_socket(node) as path, InitClient(path) as client:
+            files = NodeFiles(client)
+            for found in sorted({found for glob in globs for found in matching(files, glob)}):
+                _take(files, found, target, staged)
+    except (Conflict, NotFound) as error:
+        staged.left_out.append(f"{', '.join(globs)}: {error.what}")
+
+
+def matching(files: NodeFiles, glob: str) -> Iterator[str]:
+    """Paths in the node; `*` stays within one name, `**` is any number of directories."""
+    yield from _matching(files, "", [part for part in glob.split("/") if part])
+
+
+def _matching(files: NodeFiles, base: str, parts: list[str]) -> Iterator[str]:
+    if not parts:
+        yield base or "/"
+        return
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        yield from _matching(files, base, rest)
+        for name in _directories(files, base):
+            yield from _matching(files, f"{base}/{name}", parts)
+    elif WILD & set(first):
+        for name in _names(files, base):
+            if fnmatch.fnmatchcase(name, first) and (first.startswith(".") or not name.startswith(".")):
+                yield from _matching(files, f"{base}/{name}", rest)
+    elif _exists(files, f"{base}/{first}"):
+        yield from _matching(files, f"{base}/{first}", rest)
+
+
+def _names(files: NodeFiles, directory: str) -> list[str]:
+    try:
+        return files.names(directory or "/")
+    except SwapbedError:  # no directory, or not readable: nothing in it matches
+        return []
+
+
+def _directories(files: NodeFiles, base: str) -> Iterator[str]:
+    for name in _names(files, base):
+        try:
+            if files.stat(f"{base}/{name}").type == "directory":
+                yield name
+        except NotFound:
+            continue
+
+
+def _exists(files: NodeFiles, path: str) -> bool:
+    try:
+        files.stat(path)
+    except SwapbedError:
+        return False
+    return True
+
+
+def _take(files: NodeFiles, path: str, target: Path, staged: Staged) -> None:
+    place = target / path.lstrip("/")
+    if os.path.lexists(place):  # below a directory that another glob named
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        staged.left_out += files.get(path, place)
+    except NotFound:  # gone meanwhile
+        return
+    found = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file() and not file.is_symlink()]
+    staged.files += len(found)
+    staged.copied_bytes += sum(file.stat().st_size for file in found)
