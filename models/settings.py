@@ -19,8 +19,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SWAPBED_", extra="forbid", frozen=True)
 
     state_dir: Path = Field(default=Path("/var/lib/swapbed"), description="instances, database, store, spools; root only")
+    cache_dir: Path = Field(default=Path("/var/cache/swapbed"), description="what can be made again: images, what was found out")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; default: SQLite in the state directory")
-    store_url: str | None = Field(default=None, description="file:///… or s3://bucket[/prefix]; default: a directory in the state directory")
+    store_url: str | None = Field(default=None, description="file:///… or s3://bucket[/prefix]; default: in the state directory")
     store_endpoint: str | None = Field(default=None, description="S3 endpoint URL; None: AWS's own")
     store_access_key: str | None = None
     store_secret_key: str | None = None

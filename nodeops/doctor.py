@@ -19,6 +19,9 @@ from nodeops.destroy import abandoned
 from nodeops.inspect import all_status
 from nodeops.instance import instances_here, layout_of
 from nodeops.layer import BINARY
+from nodeops.vm.accelerator import probe
+from nodeops.vm.machine import QEMU
+from nodeops.vm.tiny import ready
 
 KERNEL = (5, 14)  # cgroup.kill; younger than clone3's CLONE_INTO_CGROUP (5.7), openat2 (5.6), overlayfs's volatile (5.10)
 CRIU = (4, 2)
@@ -138,6 +141,23 @@ CEILINGS = (
 )
 
 
+def _virtual_machines() -> Iterator[Check]:
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        yield _ok("kvm", "/dev/kvm is not here: virtual machines would run under TCG, slowly")
+        return
+    if shutil.which(QEMU) is None:
+        yield Check(name="kvm", status="warn", what="/dev/kvm is here, but without QEMU no guest can be booted to see if it works",
+                    next="scripts/setup")
+        return
+    cache = settings().cache_dir
+    found = probe(ready(cache / "tiny", BINARY), cache / "accelerator.json")
+    if found.accelerator == "kvm":
+        yield _ok("kvm", "a guest boots under it")
+    else:
+        yield Check(name="kvm", status="warn", what=f"no guest boots under it ({found.reason}): virtual machines would run under TCG, slowly",
+                    next="Containers do not need it; for fast virtual machines take a host whose KVM works")
+
+
 def _ceilings() -> Iterator[Check]:
     for each in CEILINGS:
         value = int((PROC_SYS / each.setting).read_text())
@@ -178,5 +198,5 @@ def _instances() -> Iterator[Check]:
                         next=f"swapbed inspect {status.name}")
 
 
-LOOKS: tuple[Callable[[], Iterator[Check]], ...] = (_root, _kernel, _control_groups, _state_directory, _checkpointing, _ceilings, _tools,
-                                                    _instances)
+LOOKS: tuple[Callable[[], Iterator[Check]], ...] = (
+    _root, _kernel, _control_groups, _state_directory, _checkpointing, _virtual_machines, _ceilings, _tools, _instances)
