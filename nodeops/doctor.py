@@ -154,7 +154,7 @@ def _virtual_machines() -> Iterator[Check]:
     if found.accelerator == "kvm":
         yield _ok("kvm", "a guest boots under it")
     else:
-        yield Check(name="kvm", status="warn", what=f"no guest boots under it ({found.reason}): virtual machines would run under TCG, slowly",
+        yield Check(name="kvm", status="warn", what=f"no guest boots under it ({found.reason}): virtual machines run under TCG",
                     next="Containers do not need it; for fast virtual machines take a host whose KVM works")
 
 

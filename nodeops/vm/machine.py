@@ -61,8 +61,7 @@ class MachineFiles:
 
 
 def command(name: str, image: Image, files: MachineFiles, nics: tuple[Nic, ...], *, accelerator: str,
-            memory_bytes: int = DEFAULT_MEMORY_BYTES,
-            cpus: int = 1) -> list[str]:
+            memory_bytes: int = DEFAULT_MEMORY_BYTES, cpus: int = 1) -> list[str]:
     """QEMU's argv. Paths of sockets are relative: run it in files.root, since a sockaddr holds 108 bytes (unix(7)).
 
     With `-incoming defer` behind it, it waits for `Qmp.load_device_state` instead of booting.
