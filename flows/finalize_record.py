@@ -10,7 +10,8 @@ from models.instances import run_by_id
 from models.states import RecordState
 from models.tables.columns import now
 from tasks.pictures import publish_record
-from tasks.records import close_record, commit_record, record_by_id, working_on_record
+from tasks.record_trees import record_by_id
+from tasks.records import close_record, commit_record, working_on_record
 from tasks.work import named
 
 

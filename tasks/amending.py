@@ -20,7 +20,8 @@ from models.states import RecordState
 from models.tables import Record
 from models.tables.columns import now
 from storage.roots import RootKind
-from tasks.records import POLICY, record_by_id, tree_of
+from tasks.record_trees import record_by_id, tree_of
+from tasks.records import POLICY
 
 Change = Callable[[Path], None]
 

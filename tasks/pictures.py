@@ -15,7 +15,7 @@ from models.shaping import path
 from models.spec import Lan, Shaping, Spec
 from models.tables import Host, Record
 from models.templates import load_spec
-from tasks.records import recorded, tree_of
+from tasks.record_trees import recorded, tree_of
 
 ROWS_LIMIT = 200  # an artifact is one row of Prefect's database, sent whole with every page that shows it
 

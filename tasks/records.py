@@ -17,7 +17,7 @@ from prefect import task
 from sqlmodel import col, select
 
 from models.database import reading, writing
-from models.errors import Corrupt, HostProblem, NotFound, SwapbedError
+from models.errors import HostProblem, SwapbedError
 from models.instances import instance_by_id, run_by_id
 from models.leases import Lease, held
 from models.manifest import TreePolicy
@@ -25,7 +25,7 @@ from models.protocol.conductor import Outcome
 from models.recorded import AgentEnded, Agents, Recorded, RecordedEvent, TemplateOfRun, dropped_by
 from models.spec import Parameter, Rules, Spec
 from models.states import RecordState, Subject
-from models.tables import ActivityEvent, Instance, Project, Record, Run, Template
+from models.tables import ActivityEvent, Instance, Record, Run, Template
 from models.tables.columns import now
 from models.templates import load_spec
 from models.transition import transition
@@ -34,6 +34,7 @@ from storage.roots import RootKind
 from storage.store import Store
 from tasks.holder import is_dead, own_name
 from tasks.keeping import forget_on_hosts, hosts_of_record
+from tasks.record_trees import project_of, record_by_id
 from tasks.sessions import close_sessions
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
@@ -52,14 +53,6 @@ def working_on_record(record_id: str, purpose: str) -> Iterator[Lease]:
             close_sessions()
 
 
-def record_by_id(record_id: str) -> Record:
-    with reading() as session:
-        record = session.get(Record, record_id)
-    if record is None:
-        raise NotFound("no such record", where=record_id)
-    return record
-
-
 @task(task_run_name="commit record", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
 def commit_record(record_id: str, lease: str) -> None:
     """From `committing` to `open`, or to `final` at once if its template gives it no window. Failing, it says why and loses nothing."""
@@ -69,7 +62,7 @@ def commit_record(record_id: str, lease: str) -> None:
     try:
         content = gathered(record)
         summary = write_content(record, content)
-        store = Store.of(_project(record))
+        store = Store.of(project_of(record))
         stored = store.store_tree(content, POLICY)
         store.pin(RootKind.RECORD, record.id, stored.manifest)
     except (SwapbedError, OSError) as error:
@@ -96,7 +89,7 @@ def close_record(record_id: str, lease: str) -> None:
         return
     with changed_tree(record) as directory:
         apply_rules(Rules.model_validate(record.rules), directory)
-        store = Store.of(_project(record))
+        store = Store.of(project_of(record))
         stored = store.store_tree(directory, POLICY)
         store.pin(RootKind.RECORD, record.id, stored.manifest)
     with writing() as session:
@@ -190,31 +183,9 @@ def _results(output: Path) -> dict[str, str]:
         return dict(RESULT.findall(file.read().decode(errors="replace")))
 
 
-def _project(record: Record) -> str:
-    with reading() as session:
-        return session.get_one(Project, record.project_id).name
-
-
 def _disk_problem(error: OSError) -> SwapbedError:
     return HostProblem(f"the record cannot be written: {error.strerror}", where=error.filename,
                        next="Make room; it is tried again by itself")
-
-
-def tree_of(record: Record) -> tuple[Store, str]:
-    """The store, and the hash of the record's tree in it. Raises NotFound while it is not committed, or once it is expunged."""
-    if record.root is None:
-        what = "the record was expunged" if record.expunged_at else f"the record is {record.state}"
-        raise NotFound(what + (f": {record.reason}" if record.reason else ""), where=record.id)
-    return Store.of(_project(record)), record.root
-
-
-def recorded(record: Record) -> Recorded:
-    """Its record.json."""
-    store, root = tree_of(record)
-    try:
-        return Recorded.model_validate_json(store.read_file(root, "record.json"))
-    except ValueError as error:
-        raise Corrupt("its record.json cannot be read", where=record.id) from error
 
 
 def leftover_spools(runs: list[str]) -> list[str]:

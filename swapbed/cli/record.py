@@ -1,0 +1,137 @@
+"""`record`: what runs left, for ever."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from swapbed.cli.options import FormatOption
+from swapbed.present.output import Format, note, print_json, print_text
+
+if TYPE_CHECKING:
+    from swapbed.records import Known
+
+group = typer.Typer(no_args_is_help=True, help="Records: what runs left.")
+RecordArgument = Annotated[str, typer.Argument(metavar="RECORD", help="an id; INSTANCE/2 for run 2; INSTANCE for its last run")]
+PathArgument = Annotated[str, typer.Argument(metavar="PATH", help="of a file in the record, as `record show --files` lists it")]
+
+
+class Form(StrEnum):
+    DIRECTORY = "dir"
+    TAR = "tar"
+
+
+@group.command("ls")
+def list_(instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", help="living or not; default: all")] = None,
+          revisions: Annotated[bool, typer.Option("--revisions", help="also those that were amended since")] = False,
+          output: FormatOption = Format.TABLE) -> None:
+    """List records, by instance and run."""
+    from swapbed import records
+    from swapbed.present import records as present
+
+    shown = [present.of(known) for known in records.all_of(instance, revisions=revisions)]
+    if output is Format.JSON:
+        print_json(shown)
+    else:
+        print_text(present.list_table(shown))
+
+
+@group.command()
+def show(record: RecordArgument, files: Annotated[bool, typer.Option("--files", help="also list its files")] = False,
+         output: FormatOption = Format.TABLE) -> None:
+    """Show one record."""
+    from swapbed import records
+    from swapbed.present import records as present
+    from swapbed.present import units
+    from swapbed.present.output import table
+
+    known = records.find(record)
+    listed = records.files(known.row) if files else []
+    if output is Format.JSON:
+        print_json({**present.of(known).model_dump(mode="json"), **({"listing": listed} if files else {})})
+    else:
+        print_text(present.facts_table(present.of(known)))
+        if files:
+            print_text(table(None, ("file", "#size"), [(one.path, units.size(one.size_bytes)) for one in listed]))
+
+
+@group.command()
+def cat(record: RecordArgument, path: PathArgument) -> None:
+    """Write one file of a record to standard output."""
+    import sys
+
+    from swapbed import records
+
+    for piece in records.read(records.find(record).row, path):
+        sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+
+
+@group.command()
+def diff(first: RecordArgument, second: RecordArgument, output: FormatOption = Format.TABLE) -> None:
+    """Compare two runs by their records."""
+    from swapbed import records
+    from swapbed.present import records as present
+    from swapbed.record_difference import difference
+
+    found = difference(records.find(first).row, records.find(second).row)
+    if output is Format.JSON:
+        print_json({**found.model_dump(mode="json"), "same": found.same})
+    else:
+        if found.same:
+            print_text("both were told the same, and the same happened in them")
+        print_text(*present.difference_tables(found))
+
+
+@group.command()
+def export(record: RecordArgument, target: Annotated[Path, typer.Argument(metavar="TARGET", help="a directory or archive to be made")],
+           form: Annotated[Form | None, typer.Option("--as", help="default: tar if TARGET ends in .tar, .tar.gz, .tgz, .tar.xz")] = None,
+           output: FormatOption = Format.TABLE) -> None:
+    """Write a record's files to a directory or an archive."""
+    from swapbed import record_export, records
+
+    known = records.find(record)
+    tar = form is Form.TAR or form is None and target.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"))
+    (record_export.to_tar if tar else record_export.to_directory)(known.row, target)
+    if output is Format.JSON:
+        print_json({"record": known.row.id, "target": str(target)})
+    else:
+        print_text(f"{known.name} is in {target}")
+
+
+@group.command()
+def add(record: RecordArgument, source: Annotated[Path, typer.Argument(metavar="FILE", help="a file or directory of this machine")],
+        target: Annotated[str | None, typer.Option("--as", metavar="PATH", help="below added/; default: its name")] = None,
+        output: FormatOption = Format.TABLE) -> None:
+    """Add a file: to the record while it is open, else to a new revision of it."""
+    from swapbed import records
+
+    before = records.find(record)
+    _tell(before, records.add(before.row, source, target), output)
+
+
+@group.command("rm")
+def remove(record: RecordArgument, path: PathArgument, output: FormatOption = Format.TABLE) -> None:
+    """Remove a file or directory: from the record while it is open, else from a new revision of it."""
+    from swapbed import records
+
+    before = records.find(record)
+    _tell(before, records.remove(before.row, path), output)
+
+
+def _tell(before: Known, after: Known, output: Format) -> None:
+    from swapbed.present import records as present
+
+    if after.row.id != before.row.id:
+        note(f"{before.row.id} is final: this is its revision {after.row.revision}")
+    if output is Format.JSON:
+        print_json(present.of(after))
+    else:
+        print_text(present.facts_table(present.of(after)))
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="record")

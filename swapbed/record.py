@@ -1,0 +1,155 @@
+"""Records as Python objects: `swapbed.records()`, `swapbed.record("dumbbell-1/2")`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.manifest import ListedFile
+from models.recorded import Agents, Recorded, RecordedEvent
+from swapbed import record_export, records
+from swapbed.present import html
+from swapbed.present import records as present
+from swapbed.record_difference import RecordDifference, difference
+from tasks.record_trees import recorded
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def one(name: str) -> Record:
+    """By id, `INSTANCE/RUN`, or INSTANCE for its last run."""
+    return Record(records.find(name))
+
+
+def every(instance: str | None = None) -> Records:
+    """Of one instance, living or not, or of the project; the newest revision of each."""
+    return Records(Record(known) for known in records.all_of(instance))
+
+
+class Records(list["Record"]):
+    """A table in a notebook, and a DataFrame where pandas is installed."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One for each record: what it is of, parameters and reported values by name; values that look like numbers are numbers."""
+        return [{"record": one.id, "instance": one.known.instance.name, "run": one.known.run.number, "outcome": one.known.run.outcome,
+                 **{name: number(value) for name, value in one.parameters.items()},
+                 **{name: number(value) for name, value in one.results.items()}} for one in self]
+
+    def frame(self) -> pandas.DataFrame:
+        """Raises ImportError without pandas."""
+        import pandas
+
+        return pandas.DataFrame(self.rows())
+
+    def _repr_html_(self) -> str:
+        return html.table((name.removeprefix("#") for name in present.COLUMNS), present.rows(present.of(one.known) for one in self))
+
+
+def number(value: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+class Files(Mapping[str, bytes]):
+    """A record's files by path, read from the store when asked for."""
+
+    def __init__(self, record: Record):
+        self._record = record
+        self._listing: dict[str, ListedFile] | None = None
+
+    @property
+    def listing(self) -> dict[str, ListedFile]:
+        if self._listing is None:
+            self._listing = {file.path: file for file in records.files(self._record.known.row)}
+        return self._listing
+
+    def __getitem__(self, path: str) -> bytes:
+        if path not in self.listing:
+            raise KeyError(path)
+        return b"".join(records.read(self._record.known.row, path))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.listing)
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+
+class Record:
+    """What one run left. Nothing in it changes any more once `state` is `final`."""
+
+    def __init__(self, known: records.Known):
+        self.known = known
+        self.files = Files(self)
+
+    @property
+    def id(self) -> str:
+        return self.known.row.id
+
+    @property
+    def state(self) -> str:
+        return self.known.row.state
+
+    @property
+    def outcome(self) -> str | None:
+        return self.known.run.outcome
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return self.known.run.parameters
+
+    @property
+    def results(self) -> dict[str, str]:
+        """Values that agents reported, by lines `RESULT name value` on their standard output."""
+        return dict(self.known.row.summary.get("results", {}))
+
+    @property
+    def said(self) -> Recorded:
+        """Its record.json."""
+        return recorded(self.known.row)
+
+    @property
+    def agents(self) -> Agents:
+        return Agents.model_validate_json(self.files["agents.json"])
+
+    @property
+    def events(self) -> list[RecordedEvent]:
+        return [RecordedEvent.model_validate_json(line) for line in self.files["events.jsonl"].splitlines()]
+
+    @property
+    def links(self) -> list[dict[str, Any]]:
+        """Of every pipe: what was asked, and what it did; see `models.protocol.runs.LinkOfRun`."""
+        found: list[dict[str, Any]] = json.loads(self.files["links.json"])["links"]
+        return found
+
+    def diff(self, other: Record) -> RecordDifference:
+        return difference(self.known.row, other.known.row)
+
+    def export(self, target: Path | str) -> Path:
+        """To a directory; to an archive, if target ends like one."""
+        place = Path(target)
+        tar = place.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"))
+        (record_export.to_tar if tar else record_export.to_directory)(self.known.row, place)
+        return place
+
+    def add(self, source: Path | str, target: str | None = None) -> Record:
+        """A file or directory; returns the record that has it: this one while it is open, else its next revision."""
+        return Record(records.add(self.known.row, Path(source), target))
+
+    def remove(self, path: str) -> Record:
+        return Record(records.remove(self.known.row, path))
+
+    def __repr__(self) -> str:
+        return f"<record {self.id} of {self.known.name}>"
+
+    def _repr_html_(self) -> str:
+        files = html.table(("file", "bytes"), [(file.path, file.size_bytes) for file in self.files.listing.values()])
+        return (html.heading(self.known.name, remark=f"record {self.id}, {self.state}") + html.table(("what", "value"), present.facts(
+            present.of(self.known))) + html.folded(f"{len(self.files)} files", files))

@@ -1,0 +1,137 @@
+"""The verbs on records: find, list, read, compare, export, change. Command line and Python API both call these."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session, col, select
+
+from models.database import reading
+from models.errors import Conflict, NotFound, TimedOut
+from models.manifest import FileKind, ListedFile
+from models.states import RecordState
+from models.tables import Instance, Project, Record, Run
+from swapbed.lifecycle import project
+from swapbed.privilege import user
+from tasks.record_trees import record_by_id, tree_of
+
+if TYPE_CHECKING:
+    from tasks.amending import Change
+
+POLL_S = 0.03
+COMMIT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the database knows of one record."""
+
+    row: Record
+    run: Run
+    instance: Instance
+
+    @property
+    def name(self) -> str:
+        """`dumbbell-1/2`: of run 2; the instance may be gone, and another have its name."""
+        return f"{self.instance.name}/{self.run.number}"
+
+
+def find(text: str) -> Known:
+    """By id, `INSTANCE/RUN`, or INSTANCE for its last run. Of instances with the same name the last; of revisions the newest."""
+    mine = project()
+    with reading() as session:
+        row = session.get(Record, text)
+        if row is None or row.project_id != mine.id:
+            row = _by_run(session, mine, text)
+        return _known(session, row)
+
+
+def _by_run(session: Session, mine: Project, text: str) -> Record:
+    name, _, number = text.partition("/")
+    query = (select(Record).join(Run, col(Record.run_id) == Run.id).join(Instance, col(Run.instance_id) == Instance.id)
+             .where(Record.project_id == mine.id, (col(Instance.name) == name) | (col(Instance.id) == name)))
+    if number:
+        if not number.isdigit():
+            raise NotFound("no such record", where=text, next="Name it like INSTANCE/2 for run 2, or by its id")
+        query = query.where(Run.number == int(number))
+    newest = query.order_by(col(Instance.created_at).desc(), col(Run.number).desc(), col(Record.revision).desc())
+    row = session.exec(newest).first()
+    if row is None:
+        instance = session.exec(select(Instance).where(Instance.project_id == mine.id, Instance.name == name)).first()
+        if instance is not None:
+            raise NotFound("there is no record of that run (yet)", where=text, next="It is made when the run stops: `swapbed run stop`")
+        raise NotFound("no such record", where=text, next="`swapbed record ls` lists them")
+    return row
+
+
+def all_of(instance: str | None = None, *, revisions: bool = False) -> list[Known]:
+    """Of one instance (name or id), or of the project; by instance and run. Without revisions only the newest of each."""
+    mine = project()
+    query = (select(Record, Run, Instance).join(Run, col(Record.run_id) == Run.id).join(Instance, col(Run.instance_id) == Instance.id)
+             .where(Record.project_id == mine.id, col(Record.hidden_at).is_(None), col(Instance.hidden_at).is_(None)))
+    if instance is not None:
+        query = query.where((col(Instance.name) == instance) | (col(Instance.id) == instance))
+    with reading() as session:
+        known = [Known(*row) for row in session.exec(query.order_by(col(Instance.created_at), col(Run.number), col(Record.revision)))]
+    return known if revisions else list({one.run.id: one for one in known}.values())
+
+
+def of_run(run_id: str, *, timeout_s: float = COMMIT_S) -> Known:
+    """The record of a run that is over, once it is committed. Raises TimedOut, and Conflict while the run is going on."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        with reading() as session:
+            row = session.exec(select(Record).where(Record.run_id == run_id).order_by(col(Record.revision).desc())).first()
+            if row is None:
+                run = session.get_one(Run, run_id)
+                raise Conflict(f"run {run.number} is {run.state}, and has no record", where=run_id)
+            if row.state is not RecordState.COMMITTING:
+                return _known(session, row)
+        if time.monotonic() > deadline:
+            raise TimedOut(f"the record is not committed after {timeout_s:g} s{': ' + row.reason if row.reason else ''}", where=row.id)
+        time.sleep(POLL_S)
+
+
+def files(record: Record) -> list[ListedFile]:
+    store, root = tree_of(record)
+    return [file for file in store.list_tree(root) if file.kind is not FileKind.DIRECTORY]
+
+
+def read(record: Record, path: str) -> Iterator[bytes]:
+    """One file, in pieces."""
+    store, root = tree_of(record)
+    with store.read_tree(root) as tree:
+        yield from tree.read(path)
+
+
+def add(record: Record, source: Path, target: str | None = None) -> Known:
+    """A file or directory as added/TARGET: to an open record, or to a new revision of a final one."""
+    from tasks.amending import adding
+
+    return _amend(record, adding(source, target))
+
+
+def remove(record: Record, path: str) -> Known:
+    """A file or directory, from an open record, or from a new revision of a final one."""
+    from tasks.amending import removing
+
+    return _amend(record, removing(path))
+
+
+def _amend(record: Record, change: Change) -> Known:
+    from tasks.amending import amend
+    from tasks.records import working_on_record
+
+    with working_on_record(record.id, "amend record") as lease:
+        made = amend(record.id, lease, change, user())
+    with reading() as session:
+        return _known(session, record_by_id(made.id))
+
+
+def _known(session: Session, row: Record) -> Known:
+    run = session.get_one(Run, row.run_id)
+    return Known(row, run, session.get_one(Instance, run.instance_id))

@@ -1,0 +1,219 @@
+"""Records: what a run leaves is put aside when it stops, and committed while the next run goes; nothing of that gets into it."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlmodel import col, select
+
+from flows import load
+from models.database import reading, writing
+from models.errors import SwapbedError
+from models.instances import define_run
+from models.manifest import FileKind
+from models.protocol.conductor import RunInfo, Wait
+from models.protocol.host import ProgramEnded, RunProgram
+from models.settings import settings
+from models.states import RecordState
+from models.tables import Instance, Record, Run
+from nodeops.linux import mount
+from nodeops.session import HostSession
+from storage.store import Store
+from tasks.daemons import ask_conductor
+
+MS_REMOUNT = 32
+EXPERIMENT = """
+parameters:
+  GREETING: hello
+nodes:
+  a: {}
+  b: {}
+links:
+  - {name: wire, endpoints: [a, b], delay: 5ms, trace: true}
+agents:
+  talker:
+    node: a
+    command: "echo $GREETING; echo RESULT speed 42; echo kept > $ARCHIVE/out; mkdir -p /data; echo x$RUN > /data/$RUN.dat; ping -c 1 b"
+sequences:
+  work:
+    - talker run
+on_start: work
+collect: {a: ["/data/*.dat"]}
+rules: {drop: ["nodes/*/archive/junk"]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _prefect(prefect_server: str, state_dir: Path) -> None:
+    """Flows run in this process, against the session's server."""
+
+
+@pytest.fixture
+def living(define: Callable[..., Instance]) -> Iterator[Callable[[str], Instance]]:
+    """living(source): an instance whose first run has done all that it does by itself; destroyed at the end."""
+    made: list[Instance] = []
+
+    def one(source: str = EXPERIMENT) -> Instance:
+        made.append(define(source))
+        load("instantiate")(made[-1].id)
+        _quiet(made[-1])
+        return made[-1]
+
+    yield one
+    for instance in made:
+        load("destroy")(instance.id)
+
+
+def _quiet(instance: Instance) -> None:
+    ask_conductor(instance.id, "wait", Wait(until="quiet", timeout_s=20), RunInfo, timeout_s=30)
+
+
+def _in_node(instance: Instance, command: str) -> bytes:
+    with HostSession() as host:
+        return host.do("run", RunProgram(instance=instance.id, node="a", command=command), ProgramEnded).stdout
+
+
+def _runs(instance: Instance) -> list[Run]:
+    with reading() as session:
+        return list(session.exec(select(Run).where(Run.instance_id == instance.id).order_by(col(Run.number))))
+
+
+def _record(run: Run) -> Record:
+    with reading() as session:
+        return session.exec(select(Record).where(Record.run_id == run.id)).one()
+
+
+def _next_run(instance: Instance, **options: str) -> Run:
+    with writing() as session:
+        run = define_run(session, session.get_one(Instance, instance.id), created_by="test", **options)  # type: ignore[arg-type]
+    load("start_run")(run.id)
+    _quiet(instance)
+    return run
+
+
+def _files(record: Record) -> dict[str, bytes]:
+    store = Store.of()
+    assert record.root
+    with store.read_tree(record.root) as tree:
+        return {file.path: b"".join(tree.read(file.path)) for file in tree.walk() if file.kind is FileKind.FILE}
+
+
+def test_what_a_record_holds(living: Callable[..., Instance]) -> None:
+    instance = living()
+    _in_node(instance, "echo no > /swapbed/archive/junk; mkfifo /swapbed/archive/pipe; ln -s /etc/shadow /swapbed/archive/link")
+    (run,) = _runs(instance)
+    load("stop_run")(run.id)
+    assert load("finalize_record")(_record(run).id)["state"] == RecordState.FINAL
+    record = _record(run)
+    files = _files(record)
+    said = json.loads(files["record.json"])
+    assert files["nodes/a/logs/talker/1.out"].startswith(b"hello\nRESULT speed 42\n")
+    assert files["nodes/a/archive/out"] == b"kept\n" and files["nodes/a/files/data/1.dat"] == b"x1\n"
+    assert (said["outcome"], said["parameters"], said["environment_of_run"]) == ("ok", {"GREETING": "hello"}, "inherit")
+    assert said["dropped"] == ["nodes/a/archive/junk"] and "nodes/a/archive/junk" not in files
+    assert set(said["placement"]) == {"a", "b"}
+    kinds = [json.loads(line)["kind"] for line in files["events.jsonl"].splitlines()]
+    assert kinds[0] == "run-began" and kinds[-1] == "run-ended" and "exited" in kinds
+    (agent,) = json.loads(files["agents.json"])["agents"]
+    assert (agent["agent"], agent["code"], agent["results"]) == ("talker", 0, {"speed": "42"})
+    uplink = next(link for link in json.loads(files["links.json"])["links"] if (link["node"], link["direction"]) == ("a", "uplink"))
+    assert uplink["in_frames"] > 0 and uplink["requested"]["delay_s"] > 0
+    assert any(name.startswith("traces/wire") for name in files)
+    assert json.loads(files["surroundings.json"])["kernel"]
+    assert files["source/pair.yml"].decode() == EXPERIMENT and json.loads(files["spec.json"])["nodes"]
+    everything = b"".join(content for name, content in files.items() if not name.startswith("traces/"))
+    for foreign in (instance.id, run.id, record.id, str(settings().state_dir)):
+        assert foreign.encode() not in everything
+    assert record.summary["results"] == {"speed": "42"}
+    assert not list((settings().state_dir / "spool" / "runs").iterdir())
+
+
+def test_a_daemon_that_keeps_its_log_open_through_the_next_run_does_not_change_the_record(living: Callable[..., Instance]) -> None:
+    instance = living()
+    _in_node(instance, "setsid sh -c 'i=0; while :; do i=$((i+1)); echo line $i; sleep 0.01; done' "
+                       ">>/swapbed/logs/talker/1.out 2>/dev/null </dev/null & sleep 0.2")
+    (first,) = _runs(instance)
+    load("stop_run")(first.id)
+    at_the_stop = (settings().state_dir / "spool/runs" / first.id / "content/nodes/a/logs/talker/1.out").read_bytes()
+    _next_run(instance)
+    assert len(_in_node(instance, "cat /swapbed/logs/talker/1.out")) > len(at_the_stop)  # it goes on writing
+    load("finalize_record")(_record(first).id)
+    assert _files(_record(first))["nodes/a/logs/talker/1.out"] == at_the_stop and b"line" in at_the_stop
+
+
+def test_an_archive_that_the_next_run_overwrites_does_not_change_the_record(living: Callable[..., Instance]) -> None:
+    instance = living()
+    (first,) = _runs(instance)
+    load("stop_run")(first.id)
+    second = _next_run(instance)
+    _in_node(instance, "printf CHANGED | dd of=/swapbed/archive/out conv=notrunc")
+    load("stop_run")(second.id)
+    for run in (second, first):
+        load("finalize_record")(_record(run).id)
+    assert _files(_record(first))["nodes/a/archive/out"] == b"kept\n"
+    assert _files(_record(second))["nodes/a/archive/out"] == b"CHANGED"
+    assert set(_files(_record(second))) >= {"nodes/a/logs/talker/1.out", "nodes/a/files/data/1.dat", "nodes/a/files/data/2.dat"}
+
+
+def test_a_fresh_run_finds_nodes_as_after_instantiation(living: Callable[..., Instance]) -> None:
+    instance = living()
+    (first,) = _runs(instance)
+    load("stop_run")(first.id)
+    second = _next_run(instance, environment_of_run="fresh")
+    assert _in_node(instance, "cd /data; ls").split() == [b"2.dat"]
+    load("stop_run")(second.id)
+    load("finalize_record")(_record(second).id)
+    files = _files(_record(second))
+    assert json.loads(files["record.json"])["environment_of_run"] == "fresh" and _runs(instance)[1].outcome == "ok"
+    assert "nodes/a/files/data/1.dat" not in files and b"1 received" in files["nodes/a/logs/talker/1.out"]
+
+
+def test_a_full_disk_keeps_the_data_and_the_commit_can_be_tried_again(living: Callable[..., Instance]) -> None:
+    instance = living()
+    _in_node(instance, "head -c 3000000 /dev/urandom > /swapbed/archive/noise")
+    (run,) = _runs(instance)
+    load("stop_run")(run.id)
+    small = settings().state_dir / "store"
+    small.mkdir(exist_ok=True)
+    mount("tmpfs", small, "tmpfs", options="size=1m")
+    try:
+        with pytest.raises(SwapbedError):
+            load("finalize_record")(_record(run).id)
+        failed = _record(run)
+        assert failed.state is RecordState.COMMITTING and failed.reason and failed.root is None
+        load("destroy")(instance.id)  # not even the instance is needed
+        mount("tmpfs", small, None, MS_REMOUNT, "size=64m")
+        load("finalize_record")(failed.id)
+        assert len(_files(_record(run))["nodes/a/archive/noise"]) == 3_000_000 and _record(run).reason is None
+    finally:
+        _unmount(small)
+
+
+def _unmount(place: Path) -> None:
+    assert ctypes.CDLL(None).umount2(str(place).encode(), 0) == 0
+
+
+def test_an_open_record_becomes_final_by_its_rules_when_its_window_closes(living: Callable[..., Instance]) -> None:
+    instance = living(EXPERIMENT.replace('rules: {', 'rules: {window: 0.5s, '))
+    _in_node(instance, "echo no > /swapbed/archive/junk")
+    (run,) = _runs(instance)
+    load("stop_run")(run.id)
+    assert load("finalize_record")(_record(run).id)["state"] == RecordState.OPEN
+    assert "nodes/a/archive/junk" in _files(_record(run))
+    time.sleep(0.6)
+    assert load("finalize_record")(_record(run).id)["state"] == RecordState.FINAL
+    assert "nodes/a/archive/junk" not in _files(_record(run)) and "nodes/a/archive/out" in _files(_record(run))
+
+
+def test_what_is_cut_short_by_the_end_of_its_instance_is_recorded(define: Callable[..., Instance]) -> None:
+    instance = define(EXPERIMENT.replace("ping -c 1 b", "sleep 600"))
+    load("instantiate")(instance.id)
+    load("destroy")(instance.id)
+    (run,) = _runs(instance)
+    load("finalize_record")(_record(run).id)
+    assert b"run-ended" in _files(_record(run))["events.jsonl"] and _record(run).state is RecordState.FINAL
