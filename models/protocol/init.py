@@ -139,9 +139,11 @@ class Petition(FromInit):
 
 
 class Quiesced(FromInit):
-    """The connection ends here because the node is about to be dumped; connect again when it is back."""
+    """The connection ends here because the node is about to be dumped; connect again when it is back. stays: it is a VM's port, whose
+    end on the host is for the host to close."""
 
     event = "quiesced"
+    stays: bool = False
 
 
 Event = Started | Exit | Gone | Output | Consumed | Petition | Quiesced

@@ -122,12 +122,10 @@ class InitClient:
     def quiesce(self) -> None:
         """Returns when init has ended all connections from outside, this one included; then nothing hinders a dump."""
         self.post("quiesce")
-        self._socket.settimeout(self.timeout_s)
-        try:
-            while self._socket.recv(RECEIVE_BYTES):
-                pass
-        except TimeoutError as error:
-            raise TimedOut("the node's init did not part from its connections", where=str(self.path)) from error
+        deadline = time.monotonic() + self.timeout_s
+        with contextlib.suppress(NotFound):
+            while not any(isinstance(event, Quiesced) and event.stays for event in self._events):
+                self._receive(max(0.001, deadline - time.monotonic()))
         self.close()
 
     def events(self, timeout_s: float | None = None) -> Iterator[Event]:

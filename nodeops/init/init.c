@@ -144,7 +144,9 @@ static void quiesce(struct connection *connection, const struct message *asked) 
         if (each->dead || !each->outside) continue;
         each->parting = each->closing = true;
         each->part_by_ns = monotonic_ns() + PARTING_NS;
-        end_message(each, begin_event(each, "quiesced"));
+        size_t began = begin_event(each, "quiesced");
+        if (each->port) wire_putn(&each->out, "stays", 1);
+        end_message(each, began);
         invocations_orphan(each);
         each->driver = false;
     }
