@@ -12,7 +12,7 @@ from swapbed.cli.options import FormatOption
 from swapbed.present.output import Format, note, print_json, print_text
 
 if TYPE_CHECKING:
-    from swapbed.records import Known
+    from swapbed.record_verbs import Known
 
 group = typer.Typer(no_args_is_help=True, help="Records: what runs left.")
 RecordArgument = Annotated[str, typer.Argument(metavar="RECORD", help="an id; INSTANCE/2 for run 2; INSTANCE for its last run")]
@@ -29,7 +29,7 @@ def list_(instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", h
           revisions: Annotated[bool, typer.Option("--revisions", help="also those that were amended since")] = False,
           output: FormatOption = Format.TABLE) -> None:
     """List records, by instance and run."""
-    from swapbed import records
+    from swapbed import record_verbs as records
     from swapbed.present import records as present
 
     shown = [present.of(known) for known in records.all_of(instance, revisions=revisions)]
@@ -43,7 +43,7 @@ def list_(instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", h
 def show(record: RecordArgument, files: Annotated[bool, typer.Option("--files", help="also list its files")] = False,
          output: FormatOption = Format.TABLE) -> None:
     """Show one record."""
-    from swapbed import records
+    from swapbed import record_verbs as records
     from swapbed.present import records as present
     from swapbed.present import units
     from swapbed.present.output import table
@@ -63,7 +63,7 @@ def cat(record: RecordArgument, path: PathArgument) -> None:
     """Write one file of a record to standard output."""
     import sys
 
-    from swapbed import records
+    from swapbed import record_verbs as records
 
     for piece in records.read(records.find(record).row, path):
         sys.stdout.buffer.write(piece)
@@ -73,7 +73,7 @@ def cat(record: RecordArgument, path: PathArgument) -> None:
 @group.command()
 def diff(first: RecordArgument, second: RecordArgument, output: FormatOption = Format.TABLE) -> None:
     """Compare two runs by their records."""
-    from swapbed import records
+    from swapbed import record_verbs as records
     from swapbed.present import records as present
     from swapbed.record_difference import difference
 
@@ -91,7 +91,8 @@ def export(record: RecordArgument, target: Annotated[Path, typer.Argument(metava
            form: Annotated[Form | None, typer.Option("--as", help="default: tar if TARGET ends in .tar, .tar.gz, .tgz, .tar.xz")] = None,
            output: FormatOption = Format.TABLE) -> None:
     """Write a record's files to a directory or an archive."""
-    from swapbed import record_export, records
+    from swapbed import record_export
+    from swapbed import record_verbs as records
 
     known = records.find(record)
     tar = form is Form.TAR or form is None and target.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"))
@@ -107,7 +108,7 @@ def add(record: RecordArgument, source: Annotated[Path, typer.Argument(metavar="
         target: Annotated[str | None, typer.Option("--as", metavar="PATH", help="below added/; default: its name")] = None,
         output: FormatOption = Format.TABLE) -> None:
     """Add a file: to the record while it is open, else to a new revision of it."""
-    from swapbed import records
+    from swapbed import record_verbs as records
 
     before = records.find(record)
     _tell(before, records.add(before.row, source, target), output)
@@ -116,7 +117,7 @@ def add(record: RecordArgument, source: Annotated[Path, typer.Argument(metavar="
 @group.command("rm")
 def remove(record: RecordArgument, path: PathArgument, output: FormatOption = Format.TABLE) -> None:
     """Remove a file or directory: from the record while it is open, else from a new revision of it."""
-    from swapbed import records
+    from swapbed import record_verbs as records
 
     before = records.find(record)
     _tell(before, records.remove(before.row, path), output)

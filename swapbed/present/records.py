@@ -12,7 +12,7 @@ from swapbed.present import units
 from swapbed.present.output import table
 from swapbed.present.summary import result
 from swapbed.record_difference import Changed, RecordDifference
-from swapbed.records import Known
+from swapbed.record_verbs import Known
 
 if TYPE_CHECKING:
     from rich.table import Table

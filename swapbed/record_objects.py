@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.manifest import ListedFile
 from models.recorded import Agents, Recorded, RecordedEvent
-from swapbed import record_export, records
+from swapbed import record_export
+from swapbed import record_verbs as records
 from swapbed.present import html
 from swapbed.present import records as present
 from swapbed.record_difference import RecordDifference, difference
