@@ -98,8 +98,8 @@ def main() -> None:
     quick = parser.parse_args().quick
     report = Report("commands", "Commands, Prefect and the work")
     with own_state() as directory:
-        first, again = starts()
         try:
+            first, again = starts()
             for count, repetitions in ((2, 1),) if quick else ((1, 5), (100, 5)):
                 commands(_one(directory), "warm")  # the first flow of a controller waits for its imports
                 runs = [measure(count, directory) for _ in range(repetitions)]

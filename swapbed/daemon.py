@@ -68,7 +68,7 @@ class Daemon:
             subprocess.Popen(["/bin/sh", "-c", RECORD_SELF, str(self.record), *command], env=dict(environment), stdin=subprocess.DEVNULL,
                              stdout=log, stderr=log, pass_fds=inherit, start_new_session=True, cwd="/")
 
-    def await_ready(self, ready: Callable[[], bool], patience_s: float = 60) -> None:
+    def await_ready(self, ready: Callable[[], bool], patience_s: float = 180) -> None:
         """Until ready says so; raises with the end of its log if it dies, or does not get there in time."""
         deadline = time.monotonic() + patience_s
         born = False
