@@ -26,6 +26,7 @@ from models.tables import SCHEMA
 from storage import roots, store_mark, transfers
 from storage.catalog import Catalog
 from storage.catalog_sql import batches
+from storage.chunking import HASH_BYTES
 from storage.local_objects import LocalObjects
 from storage.marking import Marks
 from storage.objects import ObjectStore
@@ -40,7 +41,7 @@ SMALL_PACKS = 8  # so many small ones are made into one
 GRACE_S = 3600.0  # for what a killed process left: announced packs, unfinished files, roots' objects
 FORGET_TRANSFERS_S = 86400.0
 OBJECTS_AT_ONCE = 500
-RANGES = [(bytes([n]), bytes([n + 1]) if n < 255 else b"\xff" * 33) for n in range(256)]  # of hashes: each a short transaction
+CHUNKS_AT_ONCE = 20_000  # looked at in one transaction, about: others write to the database in between
 UNMARKED = """NOT EXISTS (SELECT 1 FROM marked m JOIN pack p ON p.project_id = m.project_id
     WHERE m.hash = chunk.hash AND p.id = chunk.pack_id)"""
 
@@ -242,7 +243,9 @@ class _Collection:
         """Run it once for each range of hashes, each in a short transaction on the connection that has the marks, under our lease."""
         marker = "%s" if self.connection.dialect.name == "postgresql" else "?"
         sql = statement.format(range=f"hash >= {marker} AND hash < {marker}")
-        for low, high in RANGES:
+        with self.transaction(read_only=True):
+            chunks = self.connection.execute(select(func.coalesce(func.sum(PACK.c.chunks), 0))).scalar_one()
+        for low, high in ranges(int(chunks)):
             with self.transaction():
                 self.lease.check(Session(bind=self.connection))
                 result = self.connection.exec_driver_sql(sql, (low, high))
@@ -261,6 +264,13 @@ class _Collection:
         with writing(self.on) as session:
             self.lease.check(session)
             yield session
+
+
+def ranges(chunks: int) -> list[tuple[bytes, bytes]]:
+    """Ranges of hashes, together all of them, each with about CHUNKS_AT_ONCE of so many: hashes are evenly spread."""
+    pieces = min(max(chunks // CHUNKS_AT_ONCE, 1), 1 << 15)
+    borders = [((1 << 16) * number // pieces).to_bytes(2, "big") for number in range(pieces)]
+    return list(zip(borders, [*borders[1:], b"\xff" * (HASH_BYTES + 1)], strict=True))
 
 
 def _none_if_empty(found: tuple[int, int, int] | None) -> tuple[int, bool, int]:

@@ -15,6 +15,8 @@ from storage.nodes import Kind
 from storage.pack import read_frame
 
 CONNECTIONS = 4
+Outcome = tuple[list[tuple[bytes, bytes]], dict[bytes, SwapbedError]]
+"""Of one run: chunks by name, and the names of those that could not be had, with why."""
 
 
 class Reader:
@@ -38,21 +40,10 @@ class Reader:
         wanted = None if only is None else set(only)
         runs = self.source.open(parents, wanted)
         missing = wanted - {chunk.hash for run in runs for chunk in run.chunks} if wanted is not None else set()
-        waiting: deque[Future[tuple[list[tuple[bytes, bytes]], dict[bytes, SwapbedError]]]] = deque()
         failed: dict[bytes, SwapbedError] = {}
-        remaining = iter(runs)
-        exhausted = False
-        while waiting or not exhausted:
-            while not exhausted and len(waiting) < self.connections + 1:
-                run = next(remaining, None)
-                if run is None:
-                    exhausted = True
-                else:
-                    waiting.append(self._pool.submit(self._read, run))
-            if waiting:
-                good, bad = waiting.popleft().result()
-                failed.update(bad)
-                yield from good
+        for good, bad in self._read_all(runs):
+            failed.update(bad)
+            yield from good
         for name in missing:
             failed[name] = NotFound("no pack has it")
         if failed:
@@ -62,7 +53,20 @@ class Reader:
         """One node, by its parents."""
         return next(data for found, data in self.chunks(parents, [name]) if found == name)
 
-    def _read(self, run: Run) -> tuple[list[tuple[bytes, bytes]], dict[bytes, SwapbedError]]:
+    def _read_all(self, runs: Sequence[Run]) -> Iterator[Outcome]:
+        """In their order, some read ahead; a single one without a thread."""
+        if len(runs) == 1:
+            yield self._read(runs[0])
+            return
+        waiting: deque[Future[Outcome]] = deque()
+        for run in runs:
+            waiting.append(self._pool.submit(self._read, run))
+            if len(waiting) > self.connections:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _read(self, run: Run) -> Outcome:
         where = f"pack {run.pack}"
         try:
             data = memoryview(self.source.fetch(run))
