@@ -166,6 +166,13 @@ class Sent(Message):
     outcome: Outcome | None = None
 
 
+class AwaitEvent(Message):
+    """An event that was sent before; one that is over is answered at once, one that nobody knows never was."""
+
+    token: int
+    timeout_s: Seconds = 30
+
+
 class Complete(Message):
     """What a controller did about an event that it was asked to do."""
 
@@ -270,6 +277,7 @@ OPERATIONS: dict[str, Operation] = {
     "stop_run": Operation(takes=StopRun, gives=RunInfo),
     "run": Operation(takes=Nothing, gives=Runs),
     "send_event": Operation(takes=SendEvent, gives=Sent),
+    "await_event": Operation(takes=AwaitEvent, gives=Sent),
     "complete": Operation(takes=Complete, gives=Nothing),
     "wait": Operation(takes=Wait, gives=RunInfo),
     "events": Operation(takes=Since, gives=ActivityLines),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+from models.errors import TimedOut
 from models.events import Arguments
 from models.protocol.conductor import (
     OPERATIONS,
     ActivityLine,
     ActivityLines,
     At,
+    AwaitEvent,
     Complete,
     ControlRecording,
     Hello,
@@ -38,6 +41,7 @@ from nodeops.control import ControlClient
 from nodeops.layout import InstanceLayout
 
 PAGE = 1000
+Result = TypeVar("Result")
 
 
 class ConductorClient:
@@ -65,14 +69,20 @@ class ConductorClient:
 
     def send_event(self, target: str, verb: str, arguments: Arguments | None = None, *, in_s: float = 0, wait: bool = False,
                    timeout_s: float | None = None) -> Sent:
-        event = SendEvent(target=target, verb=verb, arguments=arguments or Arguments(), in_s=in_s, wait=wait, timeout_s=timeout_s)
-        return self._control.call("send_event", event, Sent)
+        """wait: for its completion, timeout_s at most (None: for ever). Raises TimedOut."""
+        event = SendEvent(target=target, verb=verb, arguments=arguments or Arguments(), in_s=in_s)
+        sent = self._control.call("send_event", event, Sent)
+        if not wait:
+            return sent
+        return self._patiently(timeout_s, lambda slice_s: self._control.call(
+            "await_event", AwaitEvent(token=sent.token, timeout_s=slice_s), Sent))
 
     def complete(self, token: int, outcome: Outcome | None = None) -> None:
         self._control.call("complete", Complete(token=token, outcome=outcome or Outcome()), Nothing)
 
-    def wait(self, until: Literal["quiet", "idle", "over"], timeout_s: float = 30) -> RunInfo:
-        return self._control.call("wait", Wait(until=until, timeout_s=timeout_s), RunInfo)
+    def wait(self, until: Literal["quiet", "idle", "over"], timeout_s: float | None = 30) -> RunInfo:
+        """Raises TimedOut."""
+        return self._patiently(timeout_s, lambda slice_s: self._control.call("wait", Wait(until=until, timeout_s=slice_s), RunInfo))
 
     def events(self, since: int = 0) -> Iterator[ActivityLine]:
         """Every line there is, from number since on."""
@@ -115,6 +125,18 @@ class ConductorClient:
 
     def stop(self) -> None:
         self._control.call("stop", Nothing(), Nothing)
+
+    def _patiently(self, timeout_s: float | None, ask: Callable[[float], Result]) -> Result:
+        """Ask again and again, each time for less than the connection's own patience."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left_s = self.timeout_s if deadline is None else deadline - time.monotonic()
+            slice_s = max(0.0, min(left_s, self.timeout_s / 2))
+            try:
+                return ask(slice_s)
+            except TimedOut:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
 
     def close(self) -> None:
         self._control.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,14 @@ class Step:
 
 
 class Network:
-    """done(order number, outcome) is called when an order was carried out. captures: name of a file → number that the wires gave it."""
+    """done(order number, outcome) is called when an order was carried out. captures: LAN/MEMBER/NUMBER of a file → number that the wires
+    gave it; changed is called when that is another."""
 
     def __init__(self, link: WiresLink, traces: Path, spec: Spec, captures: dict[str, int], done: Callable[[int, Outcome], None],
-                 compile_filter: Callable[[str], Program]):
+                 changed: Callable[[], None], compile_filter: Callable[[str], Program]):
         self.link, self.traces, self.captures = link, traces, captures
         self.run, self.zero_ns = 0, 0  # of the run whose traces are written
-        self._done, self._compile = done, compile_filter
+        self._done, self._changed, self._compile = done, changed, compile_filter
         self.take(spec)
 
     def take(self, spec: Spec) -> None:
@@ -53,13 +54,24 @@ class Network:
         for step in steps:
             self.link.ask(step.operation, step.takes, partial(self._ended, order.number, step, len(steps), outcomes))
 
+    def capture_again(self, names: Iterable[str]) -> None:
+        """What was being captured when the instance was saved goes on in new files."""
+        for name in names:
+            lan, member, _ = name.split("/")
+            if lan in self._lans:
+                step = self._start(self._lans[lan], member)
+                self.link.ask(step.operation, step.takes, partial(self._noted, step))
+
+    def _noted(self, step: Step, result: dict[str, Any], outcome: Outcome) -> None:
+        if step.note is not None and outcome.ok:
+            step.note(result)
+
     def _ended(self, order: int, step: Step, count: int, outcomes: list[Outcome], result: dict[str, Any], outcome: Outcome) -> None:
         """The order is done when all its steps are; the first that failed is its outcome."""
         if step.operation == "capture_stop" and outcome.ok and not CaptureEnded.model_validate(result).written:
             self.link.ask(step.operation, step.takes, partial(self._ended, order, step, count, outcomes))
             return
-        if step.note is not None and outcome.ok:
-            step.note(result)
+        self._noted(step, result, outcome)
         outcomes.append(outcome)
         if len(outcomes) == count:
             self._done(order, next((one for one in outcomes if not one.ok), Outcome()))
@@ -76,29 +88,35 @@ class Network:
         trace = lan.trace
         if trace is not None and trace.what == "monitor":
             return []
-        members: list[str | None] = [arguments.member] if arguments.member else [*(trace.members if trace is not None else ())]
+        members = [arguments.member] if arguments.member else [*(trace.members if trace is not None else ())]
         if trace is not None and trace.end_nodes and not members:
             members = [member.node for member in lan.members]
         steps: list[Step] = []
-        for member in members or [None]:
-            prefix = f"{lan.name}.{member}" if member else lan.name
-            running = [name for name in self.captures if name.rpartition(".")[0] == prefix]
+        for member in members or [""]:
+            running = [name for name in self.captures if name.startswith(f"{lan.name}/{member}/")]
             if verb in ("trace-stop", "trace-snapshot"):
-                steps += [Step("capture_stop", CaptureNumber(number=self.captures.pop(name))) for name in running]
+                steps += [Step("capture_stop", CaptureNumber(number=self.captures[name]), partial(self._stopped, name)) for name in running]
             if verb == "trace-snapshot" or (verb == "trace-start" and not running):
-                steps.append(self._start(lan, member, prefix))
+                steps.append(self._start(lan, member))
         return steps
 
-    def _start(self, lan: Lan, member: str | None, prefix: str) -> Step:
+    def _start(self, lan: Lan, member: str) -> Step:
+        """member: empty: all of them, in one file."""
         directory = self.traces / str(self.run)
         directory.mkdir(parents=True, exist_ok=True)
-        name = f"{prefix}.{1 + len([*directory.glob(f'{prefix}.*.pcapng')])}"
+        prefix = f"{lan.name}.{member}" if member else lan.name
+        number = 1 + len([*directory.glob(f"{prefix}.*.pcapng")])
         trace = lan.trace
         snap_bytes = (trace.snap_bytes or (HEADER_BYTES if trace.what == "header" else 0)) if trace is not None else HEADER_BYTES
         program = self._compile(trace.filter) if trace is not None and trace.filter else ()
-        start = CaptureStart(lan=lan.name, member=member, path=str(directory / f"{name}.pcapng"), snap_bytes=snap_bytes, program=program,
-                             zero_ns=self.zero_ns)
-        return Step("capture_start", start, partial(self._started, name))
+        start = CaptureStart(lan=lan.name, member=member or None, path=str(directory / f"{prefix}.{number}.pcapng"), snap_bytes=snap_bytes,
+                             program=program, zero_ns=self.zero_ns)
+        return Step("capture_start", start, partial(self._started, f"{lan.name}/{member}/{number}"))
 
     def _started(self, name: str, result: dict[str, Any]) -> None:
         self.captures[name] = result["number"]
+        self._changed()
+
+    def _stopped(self, name: str, _: dict[str, Any]) -> None:
+        self.captures.pop(name, None)
+        self._changed()

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from models.errors import Conflict, HostProblem, InvalidInput, NotFound
 from models.protocol.conductor import (
+    CANCELLED,
     ActivityLines,
     At,
+    AwaitEvent,
     Complete,
     ControlRecording,
     Hello,
@@ -51,6 +53,7 @@ from nodeops.control import Deferred
 
 SECOND = 1_000_000_000
 CONNECT_S = 15.0  # until the nodes answer, before a run begins without those that do not
+SEARCHED_AT_ONCE = 1000
 ALWAYS = (TargetKind.INSTANCE, TargetKind.NODE, TargetKind.LAN)  # can be told events while no run goes on
 
 
@@ -106,6 +109,17 @@ class Operations:
             return Sent(token=token)
         return self.waiting.until(lambda: bool(settled), lambda: Sent(token=token, outcome=settled[0]), wanted.timeout_s,
                                   what=f"event {token} ({wanted.target} {wanted.verb}) to complete")
+
+    def await_event(self, wanted: AwaitEvent) -> Sent | Deferred:
+        state = self.service.memory.machine.state
+        if wanted.token >= state.next_token:
+            raise NotFound(f"no event {wanted.token} was sent")
+        if wanted.token not in state.activities and wanted.token not in state.coming:
+            return Sent(token=wanted.token, outcome=self._outcome(wanted.token))
+        settled: list[Outcome] = []
+        self.when_settled(wanted.token, settled.append)
+        return self.waiting.until(lambda: bool(settled), lambda: Sent(token=wanted.token, outcome=settled[0]), wanted.timeout_s,
+                                  what=f"event {wanted.token} to complete")
 
     def complete(self, wanted: Complete) -> Nothing:
         if wanted.token not in self.service.memory.machine.state.activities:
@@ -234,6 +248,15 @@ class Operations:
     def _begin(self, wanted: StartRun) -> RunInfo:
         self.service.tell(BeginRun, run=wanted)
         return self._current()
+
+    def _outcome(self, token: int) -> Outcome:
+        """Of an event that is over, as events.jsonl has it."""
+        ledger = self.service.events
+        for since in range(0, ledger.count, SEARCHED_AT_ONCE):
+            for line in ledger.read(since, SEARCHED_AT_ONCE):
+                if line.token == token and line.kind in ("fired", "completed", "cancelled") and (line.outcome or line.kind == "cancelled"):
+                    return line.outcome or Outcome(code=CANCELLED, error="its run was stopped")
+        return Outcome()
 
     def _ended(self) -> RunInfo:
         self.service.events.flush(durable=True)

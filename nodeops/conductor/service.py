@@ -49,14 +49,13 @@ class Service:
         self.deadline_s: Callable[[], float | None] = lambda: None
         self._queue: deque[tuple[type[Told], dict[str, Any]]] = deque()
         self._working = False
-        self._durable = False
         self._wires_next_s = 0.0
         self.nodes = Nodes(layout, self._names(), self.memory, Speaker(self.spec, layout.root.name), tell=self.tell,
                            petition=lambda node, asked: self.petition(node, asked), clock=self.clock.now_ns)
         self.nodes.held = self.suspended
         self.wires = WiresLink(layout.daemon("wires", "sock"))
         self.network = Network(self.wires, layout.root / "traces", self.spec, self.memory.kept.captures,
-                               self._wires_done, compile_filter)
+                               self._wires_done, lambda: self.memory.save(running=True), compile_filter)
         self._epoll = select.epoll()
         self._others: set[int] = set()
         self._links: dict[int, NodeLink] = {}
@@ -124,8 +123,7 @@ class Service:
         for check in list(self.checks):
             check()
         self.events.flush()
-        self.outbox.flush(durable=self._durable)
-        self._durable = False
+        self.outbox.flush()
         for link in list(self.nodes.unsent):
             link.flush()
         self.wires.flush()
@@ -157,7 +155,6 @@ class Service:
             self.events.append(output)
         elif isinstance(output, OutboxLine):
             self.outbox.append(output)
-            self._durable = True
         elif isinstance(output, WriteStatus):
             self.nodes.write_status(output)
         elif isinstance(output, Settled):

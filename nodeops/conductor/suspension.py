@@ -68,7 +68,9 @@ class Suspension:
             service.outbox = _replaced(service.outbox, directory / OUTBOX, OutboxLine)
         self._fill_outbox(max(next_message or 0, service.outbox.count))
         saved.state.next_message = service.outbox.count
+        captures = list(saved.captures)
         service.memory.replace(saved, service.spec)
+        service.network.capture_again(captures)
 
     def _fill_outbox(self, count: int) -> None:
         """Numbers that were used in a life this one knows nothing of must not be used again."""
