@@ -31,6 +31,7 @@ from models.spec import Event, Lan, Member, Node, ProgramAgent, Queue, Spec, Tar
 
 Row = dict[str, str]
 LABEL = "emulab."  # of Node.labels: Emulab's own values, which have no meaning here
+ALL_LANS = "__all_lans"  # Emulab's own group of all links and LANs
 STARTUP = "_startup"  # ends the name of the agent that tb-set-node-startup's command becomes
 SIMULATOR = "ns"
 TRAFFIC_DEFAULT = -1  # Emulab's word for a traffic parameter that is not set
@@ -228,8 +229,8 @@ class _Rows:
         }[judged](event)
         if judged in (TargetKind.SEQUENCE, TargetKind.TIMELINE):
             described["objecttype"] = judged.value.upper()
-        if group is not None:
-            described = {"vname": group.name, **{key: value for key, value in described.items() if key != "vname"}, "vnode": "*"}
+        if event.target == ALL_LANS:
+            described["vnode"] = "*"
         return {"vname": event.target, **described}
 
     def _program_event(self, event: Event) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from languages.ns.activity import EventGroup, EventSequence, EventTimeline
 from languages.ns.ignored import CLASS_DEFAULTS, IGNORED_CLASSES
-from languages.ns.objects import Command, NsObject
+from languages.ns.objects import Command, Nothing
 from languages.ns.program import Program, new_program
 from languages.ns.refusal import Refused, did_you_mean
 from languages.ns.simulator import Simulator
@@ -22,13 +22,6 @@ FORBIDDEN = {
     "cd": "change directory", "pwd": "ask for the directory", "load": "load libraries", "unload": "unload libraries", "exit": "exit",
     "interp": "make interpreters", "fconfigure": "set up channels", "encoding": "change encodings", "after": "wait", "vwait": "wait",
     "update": "wait", "pid": "ask for its process", "package": "load packages"}
-
-
-class Nothing(NsObject):
-    """Of a class that means nothing here: accepts everything."""
-
-    def call(self, words: tuple[str, ...]) -> str:
-        return ""
 
 
 def new(world: World, name: str, *words: str) -> str:

@@ -77,6 +77,8 @@ def _node(world: World, node: Node) -> dict[str, Any]:
         fields["labels"][LABEL + "failureaction"] = node.failure
     fields["failure"] = {"ignore": "nonfatal", None: "fatal"}.get(node.failure, node.failure)
     fields["tarballs"] = _tarballs(world, node)
+    if node.memory_mib is not None:
+        fields["memory_bytes"] = node.memory_mib << 20
     if node.packages:
         fields["packages"] = node.packages
     fields["routes"] = [{"line": r.line, "hop": r.hop.name, **_destination(r.destination, r.line)} for r in node.routes]

@@ -10,7 +10,7 @@ from languages.ns import script
 from languages.ns.activity import EventGroup, EventSequence, EventTimeline
 from languages.ns.lanlink import LanLink, Queue
 from languages.ns.node import LOOKS, Console, Node
-from languages.ns.objects import NsObject, options
+from languages.ns.objects import Nothing, NsObject, options
 from languages.ns.program import Program, one_line
 from languages.ns.quantities import event_delay_s, fraction, integer, positive, rate_kbps, seconds
 from languages.ns.refusal import Refused, did_you_mean
@@ -182,6 +182,11 @@ def _started(world: World, target: NsObject, verb: str, words: Words) -> Meaning
     return verb, {}
 
 
+def _to_nothing(world: World, target: NsObject, verb: str, words: Words) -> Meaning | None:
+    world.ignore(f"event {verb} of '{target.name}'", "it is of a kind that means nothing here")
+    return None
+
+
 def _console(world: World, target: NsObject, verb: str, words: Words) -> Meaning | None:
     world.ignore(f"Console {verb}", Console.ignored["*"])
     return None
@@ -189,7 +194,7 @@ def _console(world: World, target: NsObject, verb: str, words: Words) -> Meaning
 
 _KINDS: tuple[tuple[type[NsObject], Callable[[World, NsObject, str, Words], Meaning | None]], ...] = (
     (Program, _program), (Cbr, _cbr), (Application, _application), (LanLink, _link), (Queue, _queue), (Node, _node),
-    (EventSequence, _started), (EventTimeline, _started), (Console, _console))
+    (EventSequence, _started), (EventTimeline, _started), (Console, _console), (Nothing, _to_nothing))
 
 
 def _instance(world: World, verb: str, words: Words, line: int) -> list[Told]:

@@ -56,13 +56,20 @@ proc call {args} {
     if {$failed} { return -code error $value }
     return $value
 }
-proc frame_lines {} {
-    set lines {}
+proc innermost {} {
     for {set level [interp eval box ::tcl::info::frame]} {$level > 0} {incr level -1} {
         set frame [interp eval box [list ::tcl::info::frame $level]]
-        if {[dict get $frame type] eq "source"} { lappend lines [dict get $frame line] [dict get $frame cmd] }
+        if {[dict get $frame type] eq "source"} { return [list [dict get $frame line] [dict get $frame cmd]] }
     }
-    return $lines
+    return {0 {}}
+}
+proc outermost {} {
+    set depth [interp eval box ::tcl::info::frame]
+    for {set level 1} {$level <= $depth} {incr level} {
+        set frame [interp eval box [list ::tcl::info::frame $level]]
+        if {[dict get $frame type] eq "source"} { return [dict get $frame line] }
+    }
+    return 0
 }
 """
 
@@ -111,10 +118,10 @@ class Interpreter:
         self._evaluate(("::swapbed::assign", "::swapbed::fresh", name))
 
     def here(self) -> int:
-        return next(iter(self._frames()), (0, ""))[0]
+        return self._innermost()[0]
 
     def line_in(self, body: str, lines: int) -> int:
-        line, command = next(iter(self._frames()), (0, ""))
+        line, command = self._innermost()
         start = command.find(body)
         return line + lines + (command.count("\n", 0, start) if start >= 0 else 0)
 
@@ -177,16 +184,14 @@ class Interpreter:
         """In the program's interpreter, where it stands."""
         return str(self._tcl.call("interp", "eval", BOX, script))
 
-    def _frames(self) -> list[tuple[int, str]]:
-        """(line, command) of the program, innermost first."""
+    def _innermost(self) -> tuple[int, str]:
+        """(line, command) of the program where it stands."""
         try:
-            flat = self._tcl.splitlist(self._tcl.call("frame_lines"))
+            line, command = self._tcl.splitlist(self._tcl.call("innermost"))
         except tkinter.TclError:  # the program has broken Tcl's own commands
-            return []
-        found = [(int(line), str(command)) for line, command in zip(flat[::2], flat[1::2], strict=True)]
-        if found:
-            self._on_line(found[0][0])
-        return found
+            return 0, ""
+        self._on_line(int(line))
+        return int(line), str(command)
 
     def _call(self, *words: str) -> tuple[str, str]:
         """An exception cannot pass through Tcl; one that is no `Refused` ends the program and is raised again by `run`."""
@@ -203,5 +208,6 @@ class Interpreter:
             return "1", "internal error"
 
     def _step(self, *words: str) -> None:
-        if frames := self._frames():
-            self._reached = (frames[0][0], frames[-1][0])
+        line, _ = self._innermost()
+        if line:
+            self._reached = (line, int(self._tcl.call("outermost")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from languages.ns.objects import NsObject, command, options
+from languages.ns.objects import Nothing, NsObject, command, options
 from languages.ns.refusal import Refused
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ class Node(NsObject):
 
     kind, noun = "Node", "node"
     ignored = {
-        "add-desire": "placement on Emulab's hardware",
+        **dict.fromkeys(("add-desire", "get-desire", "add-attribute"), "placement on Emulab's hardware"),
+        **dict.fromkeys(("set-fw-style", "add-rule"), "firewalls of Emulab; nodes reach the outside only if asked for"),
+        **dict.fromkeys(("add_ipalias", "want_ipaliases"), "further addresses of an interface; say them in YAML"),
         "topography": "robots and their coordinates",
         "set_numeric_id": "sensor nodes' numbers",
         "attach-agent": "use `$ns attach-agent`",
@@ -69,6 +71,7 @@ class Node(NsObject):
         self.startup: str | None = None
         self.tarballs: list[Tarball] = []
         self.packages: tuple[str, ...] = ()
+        self.memory_mib: int | None = None
         self.console: Console | None = None
 
     def port_in(self, lanlink: LanLink) -> Member | None:
@@ -96,6 +99,18 @@ class Node(NsObject):
             if option in given:
                 program.set_variable(variable, given[option])
         return program.name
+
+    @command("disk-agent", "[OPTION] …")
+    def disk_agent(self, *words: str) -> str:
+        return self._agent_of_nothing("disk-agent", "disks beside the node's own; use the datastore and the archive")
+
+    @command("custom-agent", "[OPTION] …")
+    def custom_agent(self, *words: str) -> str:
+        return self._agent_of_nothing("custom-agent", "agents of your own in Emulab's event system; use program agents")
+
+    def _agent_of_nothing(self, name: str, reason: str) -> str:
+        self.world.ignore(f"Node {name}", reason)
+        return self.world.add(Nothing(self.world, f"{name}{self.world.next_new()}", self.world.here())).name
 
     @command("start-command", "COMMAND")
     def start_command(self, text: str) -> str:

@@ -113,6 +113,15 @@ class NsObject:
         return self.kind
 
 
+class Nothing(NsObject):
+    """Of a class that means nothing here: accepts everything."""
+
+    kind = "object"
+
+    def call(self, words: tuple[str, ...]) -> str:
+        return ""
+
+
 def options(words: tuple[str, ...], allowed: tuple[str, ...], what: str) -> dict[str, str]:
     """`-key value …`; the last of a repeated key counts."""
     if len(words) % 2:

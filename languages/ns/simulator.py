@@ -36,6 +36,7 @@ class Simulator(NsObject):
         **dict.fromkeys(("use-scheduler", "multicast", "node-config", "use-newtrace"), "ns-2's simulation settings"),
         "queue-limit": "as in Emulab; use `[[$ns link A B] queue] set limit_ N`",
         "nsenode": NSE,
+        "make-portinvlan": "LANs shared between experiments",
         **dict.fromkeys(
             (
                 "terminate",
@@ -195,6 +196,10 @@ class Simulator(NsObject):
     @command("bridge")
     def bridge(self) -> None:
         raise Refused("bridge: nodes that bridge links do not exist here", "Shape the links themselves: every end has its own shaping.")
+
+    @command("blockstore")
+    def blockstore(self) -> None:
+        raise Refused("blockstore: disks of the testbed's storage do not exist here", "Put the data into the datastore.")
 
     @command("make-path", "LINKS")
     def make_path(self, links: str) -> None:

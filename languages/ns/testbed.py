@@ -9,8 +9,8 @@ from languages.ns.ignored import IGNORED_COMMANDS, STANDARD_IMAGE
 from languages.ns.lanlink import Lan, LanLink, Link, Member
 from languages.ns.node import Node, Tarball
 from languages.ns.objects import Command, Function
-from languages.ns.program import one_line, start_command
-from languages.ns.quantities import address, boolean, delay_ms, loss, mask, rate_kbps
+from languages.ns.program import start_command
+from languages.ns.quantities import address, boolean, delay_ms, integer, loss, mask, rate_kbps
 from languages.ns.refusal import Refused, did_you_mean
 from languages.ns.simulator import Simulator, set_routing
 from languages.ns.world import World
@@ -95,6 +95,11 @@ def set_node_os(world: World, node: str, image: str, parent: str = "0") -> None:
         world.ignore("tb-set-node-os PARENT", "the image of the machine below a virtual node")
 
 
+@testbed("tb-set-node-memory-size", "NODE MEGABYTES")
+def set_node_memory_size(world: World, node: str, text: str) -> None:
+    world.find(node, Node, what="tb-set-node-memory-size").memory_mib = integer(text, "tb-set-node-memory-size", 1, 1 << 24)
+
+
 @testbed("tb-set-node-rpms", "NODE RPM …")
 def set_node_rpms(world: World, node: str, *rpms: str) -> None:
     found = world.find(node, Node, what="tb-set-node-rpms")
@@ -104,7 +109,7 @@ def set_node_rpms(world: World, node: str, *rpms: str) -> None:
 
 @testbed("tb-set-node-startup", "NODE COMMAND")
 def set_node_startup(world: World, node: str, text: str) -> None:
-    world.find(node, Node, what="tb-set-node-startup").startup = one_line(text)
+    world.find(node, Node, what="tb-set-node-startup").startup = text
 
 
 @testbed("tb-set-node-startcmd", "NODE COMMAND")

@@ -91,6 +91,8 @@ class _Writer:
             yield f"tb-set-node-failure-action {own} {failure}"
         if node.tarballs:
             yield f"tb-set-node-tarfiles {own} " + " ".join(f"{word(t.directory)} {word(t.path)}" for t in node.tarballs)
+        if node.memory_bytes is not None:
+            yield f"tb-set-node-memory-size {own} {max(1, node.memory_bytes >> 20)}"
         if node.packages:
             yield f"tb-set-node-rpms {own} " + " ".join(word(p) for p in node.packages)
 

@@ -49,7 +49,7 @@ EVENTS = [
     ("$q run", ("q", "run", {}), ("PROGRAM", "RUN", "b", "q", None)),
     ("$grp run", ("grp", "run", {}), ("PROGRAM", "RUN", "*", "grp", None)),
     ("$grp start -command x", ("grp", "start", {"command": "x"}), ("PROGRAM", "START", "*", "grp", "COMMAND=x")),
-    ("$links down", ("links", "down", {}), ("LINK", "DOWN", "*", "links", None)),
+    ("$links down", ("links", "down", {}), ("LINK", "DOWN", None, "links", None)),
     ("$l up", ("l", "up", {}), ("LINK", "UP", None, "l", None)),
     ("$l down", ("l", "down", {}), ("LINK", "DOWN", None, "l", None)),
     ("$l reset", ("l", "reset", {}), ("LINK", "RESET", None, "l", None)),
@@ -232,7 +232,7 @@ def test_sequences_and_timelines_made_by_new(pair):
 
 def test_groups_of_sequences(rows_of, pair):
     evaluation = pair(MADE + "set both [$ns event-group [list $seq]]\n$ns at 1 \"$both run\"")
-    assert rows_of(evaluation, "both") == [("SEQUENCE", "RUN", "*")]
+    assert rows_of(evaluation, "both") == [("SEQUENCE", "RUN", None)]
     assert [g.members for g in evaluation.spec.groups if g.name == "both"] == [("seq",)]
 
 

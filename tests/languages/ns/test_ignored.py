@@ -58,6 +58,8 @@ WITHOUT_MEANING = [
     ('$ns at 1 "$ns linktest"', "event linktest"),
     ('$ns at 1 "$a setdest 1 2 3"', "event setdest of a node"),
     ("set s# [$ns event-sequence {$l up}]; $s# dump x", "EventSequence dump"),
+    ("set d# [$a disk-agent -size 5]; $d# anything", "Node disk-agent"),
+    ("set k# [$a custom-agent -name x]", "Node custom-agent"),
     ("$ns rtproto DV", "rtproto DV"),
     ("$ns rtproto none $a", "rtproto NODE"),
     ('$ns at 1 "$ns report -archive x"', "report -archive"),
@@ -95,6 +97,8 @@ def test_unknown_commands_are_refused_with_the_nearest_known(refusal, command, n
     assert error.where == f"test.ns:{6 + command.count(chr(10))}"
 
 
-@pytest.mark.parametrize("command", ["$ns make-simulated { set x [$ns node] }", "set x [$ns bridge]", "set x [$ns make-path $l]"])
+@pytest.mark.parametrize(
+    "command", ["$ns make-simulated { set x [$ns node] }", "set x [$ns bridge]", "set x [$ns blockstore]", "set x [$ns make-path $l]"]
+)
 def test_what_cannot_be_ignored_is_refused(refusal, command):
     assert refusal(command, pair=True).where == "test.ns:6"

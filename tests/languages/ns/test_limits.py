@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -62,6 +63,12 @@ def test_runaway_programs_are_stopped_where_they_are(body, line, what):
     assert time.monotonic() - begin < 15
 
 
+def processor_s() -> float:
+    """Of this process and its children, whatever else the machine has to do."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def test_a_thousand_nodes_are_soon_evaluated():
     body = """
         set hub [$ns node]
@@ -74,9 +81,9 @@ def test_a_thousand_nodes_are_soon_evaluated():
         }
         set lan [$ns make-lan $names 100Mb 0ms]
     """
-    begin = time.monotonic()
+    begin = processor_s()
     spec = evaluate(Source("test.ns", f"set ns [new Simulator]\n{body}\n$ns run\n", "ns")).spec
-    assert time.monotonic() - begin < 5
+    assert processor_s() - begin < 5
     assert (len(spec.nodes), len(spec.lans), len(spec.events)) == (1001, 1001, 1000)
     assert spec.lans[-1].members[999].addresses[0].endswith("/22")
 

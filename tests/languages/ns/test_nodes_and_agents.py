@@ -92,6 +92,10 @@ def test_start_commands_run_when_a_run_begins(pair):
     assert [r["vname"] for r in rows["eventlist"]] == [r["vname"] for r in rows["virt_programs"]] == ["a_startcmd", "b_startcmd"]
 
 
+def test_memory(pair):
+    assert node(pair("tb-set-node-memory-size $a 512")).memory_bytes == 512 << 20
+
+
 def test_sync_server(pair):
     assert pair("tb-set-sync-server $b").spec.sync_server == "b"
     assert pair("").spec.sync_server is None
@@ -108,7 +112,6 @@ def test_sync_server(pair):
         ("tb-set-node-tarfiles $a /opt ../x.tgz", "must lie in the datastore"),
         ("tb-set-node-tarfiles $a /opt/../etc x.tgz", "without '..'"),
         ("tb-set-node-tarfiles $a /a b.tar /c", "pairs of a directory and a tar file"),
-        ('tb-set-node-startup $a "a\\nb"', "one line"),
         ("tb-set-sync-server $l", "'l' is a link, not a node"),
         ("tb-set-ip-routing rip", "not one of none, ospf"),
         ("set p [$a program-agent -comand x]", "has no option '-comand'"),
