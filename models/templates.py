@@ -37,7 +37,8 @@ def template_digest(language: str, source: str, datastore: str | None, externals
 
 def add_template(session: Session, project: Project, *, name: str, language: str, source: str, source_name: str, created_by: str,
                  parameters: Sequence[Parameter] = (), datastore: str | None = None, externals: Sequence[dict[str, Any]] = (),
-                 parent: Template | None = None, created_at: datetime | None = None, imported_from: str | None = None) -> Template:
+                 datastore_name: str | None = None, parent: Template | None = None, created_at: datetime | None = None,
+                 imported_from: str | None = None) -> Template:
     """A child of parent, or the root of a new tree. Content that the parent, or a child of it, has already adds nothing."""
     if parent is not None and _content(parent) == (language, source, datastore, list(externals)):
         return parent
@@ -51,8 +52,8 @@ def add_template(session: Session, project: Project, *, name: str, language: str
     template = Template(id=identifier, project_id=project.id, digest=digest, parent_id=parent.id if parent else None,
                         root_id=parent.root_id if parent else identifier, number=_next_number(session, parent) if parent else 1,
                         name=parent.name if parent else name, language=language, source=source, source_name=source_name,
-                        datastore=datastore, externals=list(externals), parameters=[p.model_dump(mode="json") for p in parameters],
-                        created_by=created_by, imported_from=imported_from)
+                        datastore=datastore, datastore_name=datastore_name, externals=list(externals),
+                        parameters=[p.model_dump(mode="json") for p in parameters], created_by=created_by, imported_from=imported_from)
     if created_at is not None:
         template.created_at = created_at
     session.add(template)

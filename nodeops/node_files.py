@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from models.routes import Routing
+from models.settings import settings
 from models.spec import Node, Spec
 from nodeops.layout import InstanceLayout
 from nodeops.outside import resolver
@@ -14,11 +17,15 @@ NO_RESOLVER = b"# No resolver: this node has no way outside. Names of the experi
 
 
 def make_directories(layout: InstanceLayout, nodes: Sequence[Node], datastore: str | None) -> None:
-    """datastore: what the instance gets a copy of. A node's upper layer stays empty until the node changes something."""
+    """datastore: what the instance gets a copy of; hard links, if it lies in the state directory, where nobody changes it.
+
+    A node's upper layer stays empty until the node changes something.
+    """
     layout.layer.mkdir()
     layout.datastore.mkdir(parents=True)
     if datastore is not None:
-        shutil.copytree(datastore, layout.datastore, symlinks=True, dirs_exist_ok=True)
+        ours = Path(datastore).is_relative_to(settings().state_dir)
+        shutil.copytree(datastore, layout.datastore, symlinks=True, dirs_exist_ok=True, copy_function=os.link if ours else shutil.copy2)
     for node in nodes:
         for directory in (layout.node(node.name).upper, layout.node(node.name).work):
             directory.parent.mkdir(exist_ok=True)

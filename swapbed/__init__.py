@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from swapbed.instance import deploy as deploy
     from swapbed.instance import living as instances
     from swapbed.picture import graph as graph
+    from swapbed.record_objects import Record as Record
+    from swapbed.record_objects import every as records
+    from swapbed.record_objects import one as record
     from swapbed.validation import validate as validate
 
 FLOORS = ("models", "languages", "storage", "nodeops", "tasks", "flows")
@@ -34,10 +37,12 @@ _LAZY = {
     "validate": "swapbed.validation:validate", "graph": "swapbed.picture:graph", "topology": "languages.builder:Topology",
     "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
-    "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
+    "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
+    "templates": "swapbed.templates", "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
 }
 
-__all__ = ["ExperimentFailed", "Instance", "Link", "Node", "SwapbedError", "attach", "deploy", "graph", "instances", "topology", "validate"]
+__all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "attach", "deploy", "graph", "instances", "record",
+           "records", "templates", "topology", "validate"]
 
 
 def _check_floors() -> None:
@@ -58,7 +63,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'swapbed' has no attribute '{name}'")
     module, _, attribute = _LAZY[name].partition(":")
-    value = getattr(import_module(module), attribute)
+    value = getattr(import_module(module), attribute) if attribute else import_module(module)
     globals()[name] = value
     return value
 

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from languages.evaluate import Evaluation, Source
 from models.database import reading, writing
+from models.errors import NotFound
 from models.instances import define_instance, find_instance, instance_by_id, living
 from models.protocol.control import Progress
 from models.settings import settings
@@ -19,13 +20,14 @@ from models.states import InstanceState
 from models.tables import Instance as InstanceRow
 from models.tables import Project, Run, Template
 from models.tables.columns import now
-from models.templates import commit_source, load_spec, project_named
+from models.templates import commit_source, find_template, load_spec, project_named
 from models.transition import transition
 from swapbed import server
 from swapbed.launch import launch
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import require_root, user
 from swapbed.source import evaluated
+from swapbed.template_content import datastore_of, stored_content
 
 if TYPE_CHECKING:
     from swapbed.source import Definition
@@ -65,10 +67,11 @@ def deploy(definition: Definition, *, name: str | None = None, parameters: Mappi
            report: Report = quiet) -> tuple[Known, Evaluation]:
     """Instantiate the template that the definition is or leads to, and start its first run; returns when that has begun."""
     require_root()
-    source, evaluation = evaluated(definition, parameters)
+    chosen = _template_named(definition)
+    source, evaluation = evaluated(_source_of(chosen) if chosen else definition, parameters)
     report("starting Prefect and the controller", 0, 0)
     server.ensure()
-    row = _define(source, evaluation, name, parameters, start_run)
+    row = _define(chosen or _committed(source, evaluation), evaluation, name, parameters, start_run)
     try:
         launch("instantiate", pass_on(report), instance_id=row.id)
     except BaseException as error:
@@ -89,14 +92,38 @@ def template_name(source: Source) -> str:
     return Path(source.name).name.partition(".")[0]
 
 
-def _define(source: Source, evaluation: Evaluation, name: str | None, parameters: Mapping[str, Any] | None, start_run: bool) -> InstanceRow:
+def _template_named(definition: Definition) -> Template | None:
+    """What `deploy name@3` means, where no file is called so."""
+    if not isinstance(definition, (str, Path)) or Path(definition).exists():
+        return None
+    mine = project()
+    try:
+        with reading() as session:
+            found = find_template(session, mine, str(definition))
+    except NotFound:
+        return None
+    if found.source is None:
+        raise NotFound("this template was expunged", where=str(definition))
+    return found
+
+
+def _source_of(template: Template) -> Source:
+    return Source(template.source_name, template.source or "", template.language)
+
+
+def _committed(source: Source, evaluation: Evaluation) -> Template:
+    mine = project()
+    content = stored_content(mine, source, evaluation, datastore_of(source, evaluation))
+    with writing() as session:
+        return commit_source(session, mine, name=template_name(source), created_by=user(), **content.fields())
+
+
+def _define(template: Template, evaluation: Evaluation, name: str | None, parameters: Mapping[str, Any] | None,
+            start_run: bool) -> InstanceRow:
     mine = project()
     with writing() as session:
-        template = commit_source(session, mine, name=template_name(source), language=source.language, source=source.text,
-                                 source_name=Path(source.name).name, parameters=evaluation.spec.parameters, created_by=user())
         return define_instance(session, mine, template, evaluation.spec, created_by=user(), name=name, start_run=start_run,
-                               parameters={given: str(value) for given, value in (parameters or {}).items()},
-                               datastore_directory=evaluation.datastore)
+                               parameters={given: str(value) for given, value in (parameters or {}).items()})
 
 
 def _close_unless_begun(instance_id: str, reason: str) -> None:

@@ -14,7 +14,7 @@ from models.spec import Spec
 if TYPE_CHECKING:
     from languages.builder import Topology
 
-    Definition = Path | str | Topology | Spec
+    Definition = Path | str | Topology | Spec | Source
 
 
 def find_source(path: Path) -> Path:
@@ -50,8 +50,8 @@ def evaluated(definition: Definition, parameters: Mapping[str, Any] | None = Non
     parameters: values as Python has them, numbers and booleans too.
     """
     values = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (parameters or {}).items()}
-    if isinstance(definition, (str, Path)):
-        source = Source.read(find_source(Path(definition)))
+    if isinstance(definition, (str, Path, Source)):
+        source = definition if isinstance(definition, Source) else Source.read(find_source(Path(definition)))
         return source, evaluate(source, values)
     evaluation = Evaluation(definition) if isinstance(definition, Spec) else definition.evaluation()
     if values:

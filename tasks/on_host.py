@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import task
+from sqlmodel import Session
 
 from models.database import reading
 from models.errors import Conflict, NotFound
@@ -11,8 +12,9 @@ from models.leases import Lease
 from models.protocol.control import Nothing
 from models.protocol.host import DAEMONS, ChangeInstance, Create, InstanceStatus
 from models.states import InstanceState
-from models.tables import Project
+from models.tables import Instance, Project, Template
 from models.templates import load_spec
+from tasks.datastores import directory_of
 from tasks.progress import Watch
 from tasks.sessions import HostReference, session_with
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
@@ -39,6 +41,12 @@ def destroy_on_host(instance_id: str, host: HostReference, lease: str) -> None:
             return
 
 
+def _datastore(session: Session, instance: Instance, project: Project) -> str | None:
+    """The directory with the files of its template, which come from the store."""
+    tree = session.get_one(Template, instance.template_id).datastore
+    return str(directory_of(project.name, tree)) if tree else instance.datastore_directory
+
+
 def _wanted(instance_id: str, host: HostReference, lease: Lease) -> Create:
     with reading() as session:
         instance = instance_by_id(session, instance_id)
@@ -47,5 +55,5 @@ def _wanted(instance_id: str, host: HostReference, lease: Lease) -> Create:
         nodes = tuple(place.node for place in placements(session, instance_id) if place.host_id == host.id)
         project = session.get_one(Project, instance.project_id)
         return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes,
-                      spec=load_spec(session, instance.spec_id), datastore=instance.datastore_directory,
+                      spec=load_spec(session, instance.spec_id), datastore=_datastore(session, instance, project),
                       daemons=DAEMONS if host.id == instance.home_id else ("wires",))

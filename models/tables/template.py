@@ -33,6 +33,7 @@ class Template(SQLModel, table=True):
     source: str | None
     source_name: str = Field(description="file name of the source, for error messages")
     datastore: str | None = Field(default=None, description="hash of the tree manifest; None: no files")
+    datastore_name: str | None = Field(default=None, description="where a checkout puts it, relative to the source; outside the digest")
     externals: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json, description="git or S3 sources, each with its pin")
     parameters: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json, description="`models.spec.Parameter`, as defined")
     imported_from: str | None = Field(default=None, description="installation it came from")
