@@ -27,7 +27,7 @@ class Instance(SQLModel, table=True):
     parameters: dict[str, str] = Field(default_factory=dict, sa_type=Json, description="as given; the template's defaults fill the rest")
     seed: int = Field(sa_type=BigInteger, description="of every random choice in it")
     start_run: bool = Field(default=True, description="whether a run starts by itself when the instance is up")
-    datastore_directory: str | None = Field(default=None, description="on the host that defined it; None: the template's manifest, or no files")
+    datastore_directory: str | None = Field(default=None, description="on the host that defined it; None: as the template's manifest")
     replay_of_id: str | None = Field(default=None, index=True, description="record; no foreign key, which would be a circle")
     forked_from_id: str | None = Field(default=None, index=True, description="checkpoint; likewise")
     checkpoint_id: str | None = Field(default=None, description="its latest; the parent of the next; likewise")

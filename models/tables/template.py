@@ -20,7 +20,8 @@ class Template(SQLModel, table=True):
     """
 
     __table_args__ = (UniqueConstraint("project_id", "digest"), UniqueConstraint("root_id", "number"),
-                      Index("uq_template_root_name", "project_id", "name", unique=True, sqlite_where=LIVING_ROOT, postgresql_where=LIVING_ROOT))
+                      Index("uq_template_root_name", "project_id", "name", unique=True,
+                            sqlite_where=LIVING_ROOT, postgresql_where=LIVING_ROOT))
 
     id: str = Field(default_factory=lambda: new_id("t"), primary_key=True)
     project_id: str = Field(foreign_key="project.id", index=True)
