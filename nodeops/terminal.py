@@ -62,20 +62,19 @@ class _Streams:
         self.selector.register(client, selectors.EVENT_READ)
         try:
             while True:
-                self._listen_to_input()
-                for key, _ in self.selector.select():
-                    if key.fd == self.alarms:
-                        self._signals()
-                    elif key.fileobj is client:
-                        self._output(client)
-                    else:
-                        self._input()
+                self._output(client)  # what came together with an answer as well, of which the socket says nothing any more
                 if self.session.exit is not None:
                     if self.session.exit.error is not None:
                         os.write(STDERR, f"{self.session.exit.error}\r\n".encode())
                     return shell_code(self.session.exit)
                 if self.session.parted:
                     return None
+                self._listen_to_input()
+                for key, _ in self.selector.select():
+                    if key.fd == self.alarms:
+                        self._signals()
+                    elif key.fileobj is not client:
+                        self._input()
         finally:
             self.selector.unregister(client)
             self._ignore_input()
