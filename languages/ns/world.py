@@ -121,7 +121,9 @@ class World:
             if (command := self.commands.get(name)) is not None:
                 return command.run(self, words)
             hint = did_you_mean(name[:60], {*self.commands, *self.objects}) or ""
-            raise Refused(f"unknown command '{name[:60]}'", hint if hint.startswith("Did") else "docs/ns.md lists all commands.", catchable=True)
+            raise Refused(
+                f"unknown command '{name[:60]}'", hint if hint.startswith("Did") else "docs/ns.md lists all commands.", catchable=True
+            )
         except Refused as error:
             error.line = error.line or self.here()
             self.last_refused = error
