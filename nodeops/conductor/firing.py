@@ -37,7 +37,7 @@ class Firing:
         kind = stage.kinds.get(event.target)
         if kind is None:
             stage.say("fired", activity)
-            stage.complete(token, Outcome(code=NOT_STARTED, error=f"'{event.target}' is no longer in the template"))
+            self._vanished(activity)
             return token
         if self._has_an_end(activity):
             stage.say("fired", activity)
@@ -61,6 +61,8 @@ class Firing:
         if (activity := self.stage.state.activities.get(token)) is None:
             return
         entries = self.stage.timelines.get(activity.target, ())
+        if not entries:
+            self._vanished(activity)
         if activity.step < len(entries):
             entry, at_ns = entries[activity.step], self._at_ns(activity)
             activity.step += 1
@@ -129,6 +131,12 @@ class Firing:
             parent.worst = worst(parent.worst, outcome)
             if token == parent.last:
                 self.stage.complete(whom, parent.worst)
+        else:
+            self._vanished(parent)
+
+    def _vanished(self, activity: Activity) -> None:
+        """The template was changed while this was in progress."""
+        self.stage.complete(activity.token, Outcome(code=NOT_STARTED, error=f"'{activity.target}' is no longer in the template"))
 
     def _take(self, activity: Activity) -> bool:
         """Claim the target for an activity with an end; False (and it ends as busy) if another is in progress there."""

@@ -20,12 +20,12 @@
 #include <unistd.h>
 
 static const int64_t PARTING_NS = 1000000000; /* for a peer that does not read what it was sent before a swap */
-enum { CONNECTIONS_LIMIT = 64, READ_SIZE = 1 << 16, TICK_MS = 20, REFUSALS = 64 };
+enum { INSIDE_LIMIT = 48, OUTSIDE_LIMIT = 64, READ_SIZE = 1 << 16, TICK_MS = 20, REFUSALS = 64 };
 
 int epoll_fd, reports_for_programs;
 struct connection *driver;
 static struct connection *connections;
-static int connection_count;
+static int connection_count[2]; /* from inside the node, from outside */
 static uint64_t incarnation;
 static long long last_sequence;
 static struct refusal {
@@ -214,7 +214,8 @@ static void obey(struct connection *connection, const struct message *asked) {
 }
 
 static void add_connection(int fd, bool outside, bool port) {
-    struct connection *connection = connection_count < CONNECTIONS_LIMIT ? calloc(1, sizeof *connection) : NULL;
+    bool room = connection_count[outside] < (outside ? OUTSIDE_LIMIT : INSIDE_LIMIT); /* the node's processes cannot keep its testbed out */
+    struct connection *connection = room ? calloc(1, sizeof *connection) : NULL;
     if (!connection) {
         close(fd);
         return;
@@ -224,7 +225,7 @@ static void add_connection(int fd, bool outside, bool port) {
     connection->port = port;
     connection->next = connections;
     connections = connection;
-    connection_count++;
+    connection_count[outside]++;
     watch(&connection->source, interest(connection));
 }
 
@@ -286,8 +287,8 @@ static void bury_connections(void) {
         *at = connection->next;
         wire_release(&connection->in);
         wire_release(&connection->out);
+        connection_count[connection->outside]--;
         free(connection);
-        connection_count--;
     }
 }
 

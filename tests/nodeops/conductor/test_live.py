@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from models.errors import InvalidInput
+from models.errors import Conflict, InvalidInput, NotFound
 from models.events import Arguments
 from models.protocol.conductor import ActivityLine, StartRun
 from models.spec import Event, Group, ProgramAgent, Sequence, Spec, TimedEvent
@@ -93,12 +93,17 @@ def test_a_thousand_programs_at_one_instant(conduct: Conduct):
     assert len(lines(client, "exited")) == 1000
 
 
-@pytest.mark.parametrize(("target", "verb", "arguments", "message"), [
-    ("nobody", "start", {}, "unknown target"), ("p", "dance", {}, "does not know"), ("net", "modify", {"command": "x"}, "does not take")])
-def test_events_that_the_template_does_not_know_are_refused(conduct: Conduct, target: str, verb: str, arguments: dict, message: str):
+def test_events_that_the_template_does_not_know_are_refused(conduct: Conduct):
     client = conduct(with_parts(lan_spec("h1", "h2"), agents=(ProgramAgent(name="p", node="h1", command="true"),)))
-    with pytest.raises(InvalidInput, match=message):
-        client.send_event(target, verb, Arguments(**arguments))
+    for target, verb, arguments, message in (("nobody", "start", {}, "unknown target"), ("p", "dance", {}, "does not know"),
+                                             ("net", "modify", {"command": "x"}, "does not take")):
+        with pytest.raises(InvalidInput, match=message):
+            client.send_event(target, verb, Arguments(**arguments))
+    client.stop_run()
+    with pytest.raises(Conflict, match="no run goes on"):
+        client.send_event("p", "start")
+    with pytest.raises(NotFound):
+        client.stop_run(7)
 
 
 def test_a_run_leaves_its_files_where_the_next_one_does_not_touch_them(conduct: Conduct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from world import Event, Sequence, TimedEvent, World, make_spec, programs
 
-from models.protocol.conductor import CANCELLED, UNDELIVERED
+from models.protocol.conductor import CANCELLED, NOT_STARTED, UNDELIVERED
 from models.spec import Node, Spec
 from nodeops.conductor import happenings as h
 
@@ -186,3 +186,14 @@ def test_step_goes_on_for_one_event():
     assert recording.state == "paused"
     assert recording.events[0].offset_ns == 3 * 10**9
     assert world.machine.recorder.objection(h.ChangeRecording(now_ns=0, wall=world.lines[0].at, action="start", name="x"))
+
+
+def test_what_vanishes_from_the_template_while_it_is_in_progress_fails():
+    world = World(node_spec("fatal"))
+    world.begin()
+    world.send("s", "run")
+    world.run(1)
+    world.machine.take(make_spec(agents=programs(a="99 0")))
+    world.send("a", "stop")
+    world.run(1)
+    assert world.ended("s") == [(1, NOT_STARTED)]
