@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from models.database import writing
 from models.errors import Corrupt
-from models.manifest import ManifestRef
+from models.manifest import ManifestKind, ManifestRef
 from models.states import PackState
 from storage import transfers
 from storage.catalog import Catalog, Place
@@ -24,7 +24,8 @@ from storage.reading import Reader
 from storage.retry import with_retries
 
 NODE_CACHE_BYTES = 64 << 20
-OF_KIND = {"flat": Kind.FLAT, "tree": Kind.TREE, "collection": Kind.COLLECTION}
+OF_KIND = {ManifestKind.FLAT: Kind.FLAT, ManifestKind.TREE: Kind.TREE, ManifestKind.COLLECTION: Kind.COLLECTION}
+MANIFESTS = {kind: manifest for manifest, kind in OF_KIND.items()}
 
 
 class DirectSource:

@@ -38,13 +38,14 @@ def read_image(fd: int, start: int, end: int, writer: ContentWriter, reopen: Ope
             writer.add(Hole(step))
             at += step
         if at < end:
-            buffer = read_at(fd, at, min(BUFFER_BYTES, end - at))
-            if not buffer:
-                return
+            wanted = min(BUFFER_BYTES, end - at)
+            buffer = read_at(fd, at, wanted)
             offset = at
             for piece in cut_image(buffer):
                 offset = _add(writer, piece, offset, reopen)
             at += len(buffer)
+            if len(buffer) < wanted:
+                return
 
 
 def _read_long(fd: int, size: int, writer: ContentWriter, reopen: Opener) -> None:
@@ -57,12 +58,13 @@ def _read_long(fd: int, size: int, writer: ContentWriter, reopen: Opener) -> Non
                 offset = _add(writer, piece, offset, reopen)
             at = data
         if at < size:
-            buffer = read_at(fd, at, min(BUFFER_BYTES, size - at))
-            if not buffer:
-                break
+            wanted = min(BUFFER_BYTES, size - at)
+            buffer = read_at(fd, at, wanted)
             for piece in cutter.feed(buffer):
                 offset = _add(writer, piece, offset, reopen)
             at += len(buffer)
+            if len(buffer) < wanted:
+                break
     for piece in cutter.finish():
         offset = _add(writer, piece, offset, reopen)
 
@@ -100,11 +102,11 @@ def _add(writer: ContentWriter, piece: memoryview | Hole, offset: int, reopen: O
 
 
 def _next_data(fd: int, at: int, end: int) -> int:
-    """Where the buffer begins that has the next byte which is not in a hole; end, if there is none. A multiple of BUFFER_BYTES, or end."""
+    """Where the buffer begins that has the next byte which is not in a hole: a multiple of BUFFER_BYTES, or the end if there is none."""
     try:
         data = os.lseek(fd, at, os.SEEK_DATA)
     except OSError as error:
-        if error.errno == errno.ENXIO:
-            return end
+        if error.errno == errno.ENXIO:  # a hole up to the file's end, which may have come nearer since
+            return min(end, max(at, os.fstat(fd).st_size))
         return at  # this file system cannot tell
     return min(end, data - data % BUFFER_BYTES) if data > at else at

@@ -51,7 +51,7 @@ class FileType(IntEnum):
 
 
 class Entry(NamedTuple):
-    """One name in a directory. size of a directory: of all regular files below it. Whatever a type has no use for is 0 or empty."""
+    """One name in a directory. size, files of a directory: of all regular files below it. What a type has no use for is 0 or empty."""
 
     name: bytes
     type: int
@@ -60,6 +60,7 @@ class Entry(NamedTuple):
     gid: int = 0
     mtime_ns: int = 0
     size: int = 0
+    files: int = 0
     records: bytes = b""  # a short file's content
     node: bytes = b""  # a directory's DIRECTORY, a long file's FLAT
     target: bytes = b""  # of a symbolic link
@@ -80,6 +81,7 @@ class Member(NamedTuple):
     kind: int
     hash: bytes
     size: int
+    files: int
 
 
 ENTRIES = TypeAdapter(tuple[Entry, ...])

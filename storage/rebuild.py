@@ -11,7 +11,7 @@ from models.database import reading, writing
 from models.database_clock import DatabaseNow
 from models.errors import Corrupt, NotFound
 from models.leases import held
-from models.manifest import ManifestKind, ManifestRef
+from models.manifest import ManifestRef
 from models.protocol.control import Message
 from models.states import PackState, Subject, TransferState
 from models.tables import SCHEMA
@@ -19,7 +19,7 @@ from storage import roots, store_mark, transfers
 from storage.catalog import Catalog
 from storage.catalog_sql import insert_chunks
 from storage.completeness import require_complete
-from storage.direct import DirectSource, node_of
+from storage.direct import MANIFESTS, DirectSource, node_of
 from storage.nodes import Kind
 from storage.objects import ObjectInfo, ObjectStore
 from storage.pack import PREFIX, pack_key
@@ -29,7 +29,6 @@ from storage.verification import Damage, verify_packs
 
 PACK, CHUNK, ROOT, PROJECT, TRANSFER = (SCHEMA.tables[name] for name in ("pack", "chunk", "root", "project", "transfer"))
 UNTRUSTED = "(rebuild)"  # a writer that is no instance: nobody relies on these packs before they are verified
-MANIFESTS = {Kind.FLAT: ManifestKind.FLAT, Kind.TREE: ManifestKind.TREE, Kind.COLLECTION: ManifestKind.COLLECTION}
 
 
 class Rebuilt(Message):

@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
 from sqlalchemy import Engine
 
@@ -19,6 +20,7 @@ from models.errors import NotFound
 from models.manifest import Difference, ListedFile, ManifestKind, ManifestRef, Stored, TreePolicy
 from models.settings import settings
 from storage.catalog import Catalog
+from storage.collections import Collection, read_collection, store_collection
 from storage.compression import LEVEL
 from storage.direct import DirectSink, DirectSource
 from storage.images import Previous, restore_image, store_image
@@ -27,8 +29,10 @@ from storage.object_url import open_objects
 from storage.objects import ObjectStore
 from storage.roots import PinnedRoot, RootKind, find_root, list_roots, pin, unpin
 from storage.tree_diff import diff_trees
+from storage.tree_editing import Part, edit_tree
 from storage.trees import EVERYTHING, TreeReader, restore_tree, store_tree
 
+Result = TypeVar("Result")
 Advance = Callable[[Progress], None]
 
 
@@ -37,6 +41,7 @@ class Store:
 
     def __init__(self, on: Engine, objects: ObjectStore, project: str, level: int = LEVEL):
         self.catalog, self.objects, self.level = Catalog(on, project), objects, level
+        self._unpinned: dict[str, set[str]] = {}  # transfers that keep what was stored from being collected, by manifest
 
     @staticmethod
     def of(project: str | None = None) -> Store:
@@ -45,11 +50,15 @@ class Store:
 
     def store_tree(self, directory: str | os.PathLike, policy: TreePolicy = EVERYTHING, progress: Advance | None = None) -> Stored:
         """See `storage.trees.store_tree`. Pin it within the hour."""
-        return store_tree(DirectSink(self.catalog, self.objects), directory, policy, level=self.level, progress=progress)
+        with self._storing() as sink:
+            stored = store_tree(sink, directory, policy, level=self.level, progress=progress)
+        return self._keep(stored, stored.manifest, sink)
 
     def store_image(self, path: str | os.PathLike, previous: Previous | None = None, progress: Advance | None = None) -> Stored:
         """See `storage.images.store_image`. Pin it within the hour."""
-        return store_image(DirectSink(self.catalog, self.objects), path, level=self.level, previous=previous, progress=progress)
+        with self._storing() as sink:
+            stored = store_image(sink, path, level=self.level, previous=previous, progress=progress)
+        return self._keep(stored, stored.manifest, sink)
 
     def restore_tree(self, tree: str | ManifestRef, directory: str | os.PathLike, progress: Callable[[int], None] | None = None) -> None:
         manifest = _ref(tree, ManifestKind.TREE)
@@ -58,6 +67,22 @@ class Store:
     def restore_image(self, image: str | ManifestRef, path: str | os.PathLike, progress: Callable[[int], None] | None = None) -> None:
         manifest = _ref(image, ManifestKind.FLAT)
         restore_image(self.source(manifest), manifest, path, progress)
+
+    def store_collection(self, members: Mapping[str, ManifestRef], note: bytes = b"") -> ManifestRef:
+        """Several manifests under one hash, with a note. Pin it within the hour."""
+        with self._storing() as sink:
+            manifest = store_collection(sink, members, note)
+        return self._keep(manifest, manifest, sink, *(one.hash for one in members.values()))
+
+    def read_collection(self, collection: ManifestRef) -> Collection:
+        return read_collection(self.source(collection), collection)
+
+    def edit_tree(self, tree: ManifestRef | None, *, put: Mapping[str, Part] | None = None, remove: Iterable[str] = ()) -> ManifestRef:
+        """See `storage.tree_editing.edit_tree`. Pin it within the hour."""
+        parts = [part for part in (tree, *(put or {}).values()) if isinstance(part, ManifestRef)]
+        with self._storing() as sink:
+            manifest = edit_tree(sink, self.source(*parts), tree, put=put, remove=list(remove))
+        return self._keep(manifest, manifest, sink, *(part.hash for part in parts))
 
     def read_tree(self, tree: str | ManifestRef) -> TreeReader:
         """To be used in a `with` block."""
@@ -82,8 +107,10 @@ class Store:
         return bool(self.catalog.places([bytes.fromhex(manifest)]))
 
     def pin(self, kind: RootKind, name: str, manifest: ManifestRef, ends: Iterable[str] = ()) -> PinnedRoot:
-        """See `storage.roots.pin`."""
-        return pin(self.catalog, self.objects, kind, name, manifest, ends)
+        """See `storage.roots.pin`. The transfers by which this object stored it, and its parts, are over with it."""
+        root = pin(self.catalog, self.objects, kind, name, manifest, [*ends, *self._unpinned.get(manifest.hash, ())])
+        self._unpinned.pop(manifest.hash, None)
+        return root
 
     def unpin(self, kind: RootKind, name: str) -> None:
         unpin(self.catalog, self.objects, kind, name)
@@ -100,6 +127,23 @@ class Store:
             if not self.has(manifest.hash):
                 raise NotFound("this project's store has no such manifest", where=manifest.hash)
         return DirectSource(self.catalog, self.objects, manifests)
+
+    @contextmanager
+    def _storing(self) -> Iterator[DirectSink]:
+        """A sink whose transfer outlives the block only if all goes well."""
+        sink = DirectSink(self.catalog, self.objects)
+        try:
+            yield sink
+        except BaseException:
+            sink.close()
+            raise
+
+    def _keep(self, result: Result, manifest: ManifestRef, sink: DirectSink, *parts: str) -> Result:
+        held = self._unpinned.setdefault(manifest.hash, set())
+        held.add(sink.transfer_id)
+        for part in parts:
+            held |= self._unpinned.get(part, set())
+        return result
 
 
 def _ref(manifest: str | ManifestRef, kind: ManifestKind) -> ManifestRef:

@@ -51,7 +51,6 @@ class _Directory:
     entry: Entry
     names: deque[bytes]
     items: list[Entry | _File | _Directory] = field(default_factory=list)
-    files: int = 0
 
 
 class TreeWriter:
@@ -91,8 +90,7 @@ class TreeWriter:
         self._batcher.flush()
         while self._closed:
             self._settle(self._closed.popleft())
-        tree = self._ingest.node(Kind.TREE, encode_tree(root.entry))
-        return ManifestRef(kind=ManifestKind.TREE, hash=tree.hex(), size_bytes=root.entry.size, files=root.files)
+        return store_root(self._ingest, root.entry)
 
     def _visit(self, stack: list[_Directory], name: bytes) -> None:
         directory = stack[-1]
@@ -162,14 +160,22 @@ class TreeWriter:
             if isinstance(item, _File):
                 content = item.content.finish() if isinstance(item.content, ContentWriter) else item.content
                 entries.append(item.entry._replace(size=content.size, records=content.records, node=content.node, link=item.link))
-                directory.files += 1
-            elif isinstance(item, _Directory):
-                entries.append(item.entry)
-                directory.files += item.files
             else:
-                entries.append(item)
+                entries.append(item.entry if isinstance(item, _Directory) else item)
         directory.items = []
-        directory.entry = directory.entry._replace(node=store_directory(self._ingest, entries), size=sum(e.size for e in entries))
+        directory.entry = with_entries(self._ingest, directory.entry, entries)
+
+
+def store_root(ingest: Ingest, root: Entry) -> ManifestRef:
+    """The TREE node of a root directory that is stored."""
+    tree = ingest.node(Kind.TREE, encode_tree(root))
+    return ManifestRef(kind=ManifestKind.TREE, hash=tree.hex(), size_bytes=root.size, files=root.files)
+
+
+def with_entries(ingest: Ingest, directory: Entry, entries: list[Entry]) -> Entry:
+    """The directory, having just these, in order: stored as a node, sizes and files added up."""
+    files = sum(1 if entry.type == FileType.FILE else entry.files for entry in entries)
+    return directory._replace(node=store_directory(ingest, entries), size=sum(entry.size for entry in entries), files=files)
 
 
 def store_directory(ingest: Ingest, entries: list[Entry]) -> bytes:

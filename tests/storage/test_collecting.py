@@ -278,7 +278,7 @@ class Writers(RuleBasedStateMachine):
         self.contents[name_of(flat)] = (Kind.FLAT, flat)
         made = ManifestRef(kind=ManifestKind.FLAT, hash=name_of(flat).hex(), size_bytes=601 * len(numbers))
         if others:
-            members = [Member(f"m{n}", *node_of(one), one.size_bytes) for n, one in enumerate([made, *others])]
+            members = [Member(f"m{n}", *node_of(one), one.size_bytes, one.files) for n, one in enumerate([made, *others])]
             collection = encode_collection(b"", members)
             self.contents[name_of(collection)] = (Kind.COLLECTION, collection)
             made = ManifestRef(kind=ManifestKind.COLLECTION, hash=name_of(collection).hex(), size_bytes=0)
