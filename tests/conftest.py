@@ -72,7 +72,7 @@ def _session_directory() -> Iterator[Path]:
     if "prefect" in sys.modules:
         from prefect.logging.handlers import APILogHandler
 
-        APILogHandler.flush()  # it would otherwise try when the server is gone
+        APILogHandler().flush()  # it would otherwise try when the server is gone
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWAPBED_STATE_DIR", str(directory))
         patch.delenv("PREFECT_API_URL", raising=False)
