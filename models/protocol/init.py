@@ -156,7 +156,9 @@ def read_hello(items: dict[str, list[str]]) -> Hello:
 
 
 def read_event(items: dict[str, list[str]], data: bytes | None) -> Event:
-    """A message with `event=` as its model. Raises ValueError for what this version does not know."""
+    """A message with `event=` as its model. Raises ValueError for what this version does not know. Bytes that are no UTF-8 are replaced:
+    what a node says of its own accord ends up in JSON."""
+    items = {key: [_text(value) for value in values] for key, values in items.items()}
     name = items["event"][0]
     if name == "petition":
         rest = {key: tuple(values) for key, values in items.items() if key not in ("event", "petition", "at_ns")}
@@ -167,3 +169,7 @@ def read_event(items: dict[str, list[str]], data: bytes | None) -> Event:
     if data is not None:
         fields["data"] = data
     return EVENTS[name].model_validate(fields)
+
+
+def _text(value: str) -> str:
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

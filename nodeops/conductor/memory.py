@@ -45,6 +45,7 @@ class Memory:
         self.kept = self._read()
         self.machine = Machine(spec, self.kept.state)
         self.was_interrupted = self.kept.running
+        self.poison = ""
         self.replayed = self._replay()
         self._lines = 0
         self._happenings = self._path().open("ab", buffering=0)
@@ -91,15 +92,26 @@ class Memory:
             raise Corrupt(f"the conductor's saved state cannot be read: {error}", where=str(self._file)) from error
 
     def _replay(self) -> list[Output]:
-        """Tells the machine what its predecessor was told since; returns all outputs. A line that a crash cut short was not acted upon."""
-        outputs: list[Output] = []
+        """Tells the machine what its predecessor was told since; returns all outputs. A line that a crash cut short was not acted upon.
+
+        A happening that the predecessor died of must not kill this one, too: it is dropped, and named in `poison`.
+        """
         if not self._path().exists():
-            return outputs
+            return []
         content = self._path().read_bytes()
-        whole = content[:content.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            outputs += self.machine.feed(HAPPENING.validate_json(line))
-        if len(whole) < len(content):
-            with self._path().open("r+b") as file:
-                file.truncate(len(whole))
+        lines = content[:content.rfind(b"\n") + 1].splitlines(keepends=True)
+        outputs: list[Output] = []
+        for number, line in enumerate(lines):
+            try:
+                outputs += self.machine.feed(HAPPENING.validate_json(line))
+            except Exception as error:
+                if number < len(lines) - 1:
+                    raise
+                self.poison = f"{type(error).__name__}: {error}: {line[:200].decode(errors='replace')}"
+                del lines[number:]
+                self.kept = self._read()
+                self.machine = Machine(self.machine.stage.spec, self.kept.state)
+                outputs = [output for before in lines for output in self.machine.feed(HAPPENING.validate_json(before))]
+        with self._path().open("r+b") as file:
+            file.truncate(sum(map(len, lines)))
         return outputs

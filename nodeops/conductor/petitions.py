@@ -37,12 +37,12 @@ class Petitions:
         self.doer = doer
 
     def take(self, node: str, asked: Petition) -> None:
-        """Told again after each reconnection, so one that was taken up already is not done again."""
+        """Told again after each reconnection, so one that was taken up already is not done again. Nothing a node says raises here."""
         if asked.petition <= self.doer.taken(node):
             return
         try:
             self._do(node, asked)
-        except SwapbedError as error:
+        except (SwapbedError, ValueError) as error:
             self.doer.answer(node, asked.petition, error=str(error))
 
     def _do(self, node: str, asked: Petition) -> None:

@@ -8,6 +8,8 @@ from models.spec import Event
 from nodeops.conductor.happenings import ChangeRecording, RecordCommand
 from nodeops.conductor.stage import Stage
 
+NAME_LIMIT = 63
+
 
 class Recorder:
     """At most one recording is not finished."""
@@ -23,6 +25,8 @@ class Recorder:
         """Why that cannot be done now."""
         current = self.current()
         if told.action == "start":
+            if not 0 < len(told.name) <= NAME_LIMIT:
+                return f"a recording needs a name of at most {NAME_LIMIT} characters"
             if current is not None:
                 return f"the recording '{current.name}' is not finished"
             if any(recording.name == told.name for recording in self.stage.state.recordings):

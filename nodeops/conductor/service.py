@@ -71,7 +71,8 @@ class Service:
                 self._act(output)
         if self.memory.was_interrupted:
             self.memory.kept.restarts += 1
-            self.tell(Noted, about="restarted", detail={"restarts": self.memory.kept.restarts})
+            dropped: dict[str, int | str] = {"dropped": self.memory.poison} if self.memory.poison else {}
+            self.tell(Noted, about="restarted", detail={"restarts": self.memory.kept.restarts, **dropped})
         for order in list(self.memory.machine.state.outstanding.values()):
             self._order(order)
         self.memory.save(running=True)

@@ -37,6 +37,32 @@ def test_from_inside_it_can_be_delayed_and_is_checked(conduct: Conduct):
         assert done.code == 1 and message in done.stderr, done
 
 
+MISCHIEF = """
+import socket, struct, sys
+def ask(*items):
+    s = socket.socket(socket.AF_UNIX); s.connect('/swapbed/run/init.sock')
+    m = b''.join(i + b'\\0' for i in (b'op=petition', b'request=1', *items)); s.sendall(struct.pack('<I', len(m)) + m)
+    sys.stdout.write('error' if b'error=' in s.recv(4096) else 'fine')
+ask(b'what=event', b'target=n\\xff', b'verb=up')
+ask(b'what=event', b'target=instance', b'verb=log', b'argument=text=\\xff\\xfe')
+ask(b'what=record', b'command=x', b'start_ns=soon')
+ask(b'what=record', b'command=x')
+ask(b'what=recording', b'action=dance')
+ask(b'what=recording', b'action=start', b'name=' + b'x' * 60000)
+ask(b'what=nonsense', b'event=exit', b'petition=-1', b'at_ns=x')
+ask()
+ask(b'what=event', b'target=net', b'verb=modify', b'argument=delay=1e999s')
+ask(b'what=event', b'target=net', b'verb=up', b'at=-5s')
+"""
+
+
+def test_nothing_said_from_inside_harms_the_conductor(conduct: Conduct):
+    client = conduct(lan_spec("h1", "h2"))
+    done = run(client.layout, "h1", "exec python3 -S -", stdin=MISCHIEF.encode())
+    assert done.stdout == b"error" + b"fine" + 8 * b"error", done
+    assert client.hello().restarts == 0
+
+
 def test_a_run_can_be_asked_for_from_inside_while_none_goes_on(conduct: Conduct):
     client = conduct(lan_spec("h1", "h2"))
     client.stop_run()

@@ -14,11 +14,12 @@ from world import World
 
 from models.errors import Corrupt
 from models.protocol.conductor import OutboxLine
-from models.spec import Spec, TimedEvent
+from models.spec import Event, Spec, TimedEvent
 from nodeops.conductor import memory
-from nodeops.conductor.happenings import EndRun
+from nodeops.conductor.happenings import EndRun, Send
 from nodeops.conductor.ledger import Ledger
 from nodeops.conductor.memory import Memory
+from nodeops.conductor.runs import Runs
 
 
 class Remembering(World):
@@ -64,6 +65,22 @@ def test_a_conductor_that_dies_at_any_time_loses_no_decision(plans, crashes: fro
             world.run(50)
     assert worlds[1].outputs == worlds[0].outputs
     assert worlds[1].machine.state == worlds[0].machine.state
+
+
+def test_a_happening_that_killed_a_conductor_does_not_kill_the_next(tmp_path: Path):
+    spec = Builder().spec()
+    world = Remembering(spec, tmp_path, frozenset())
+    world.begin()
+    world.run(1)
+    before = world.machine.state.model_copy(deep=True)
+    poison = Send(now_ns=world.now_ns, wall=world.lines[0].at, event=Event(target="instance", verb="log"), due_ns=0, origin="user")
+    world.memory.note(poison)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runs, "send", lambda *_: 1 / 0)
+        again = Memory(tmp_path, spec)
+    assert "ZeroDivisionError" in again.poison
+    assert again.machine.state == before
+    assert Memory(tmp_path, spec).poison == ""
 
 
 def test_a_state_that_cannot_be_read_is_named(tmp_path: Path):
