@@ -1,0 +1,135 @@
+"""One consistent cut of an instance on this host, into a local directory. Until it is released, the instance can go on where it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from models.errors import Conflict, HostProblem
+from models.protocol.checkpoint import CheckpointManifest, Life, NodeManifest
+from models.settings import settings
+from models.spec import Node
+from nodeops import cgroups
+from nodeops.checkpoint import preflight, requirements
+from nodeops.checkpoint.copying import copy_tree
+from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
+from nodeops.checkpoint.node_clock import offset_ns
+from nodeops.checkpoint.preflight import Found
+from nodeops.checkpoint.spool import Spool
+from nodeops.checkpoint.standing_still import Cut, go_on, stand_still
+from nodeops.checkpoint.wires_state import save_wires
+from nodeops.conductor.client import ConductorClient
+from nodeops.instance import read_spec, the_record
+from nodeops.layout import InstanceLayout
+from nodeops.reach import init_identity, open_network
+from nodeops.whole_file import write_whole
+
+Progress = Callable[[str, int, int], None]
+
+
+def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress) -> CheckpointManifest:
+    """The caller holds the instance. When this returns, spool.root is a checkpoint, and the instance stands still: then either
+    `go_on_in_place`, or `nodeops.destroy`. Whatever goes wrong, the instance goes on, and nothing is left in the spool.
+
+    Raises Conflict for what cannot be checkpointed, before anything is stopped; HostProblem.
+    """
+    record, spec = the_record(layout), read_spec(layout)
+    nodes = [node for node in spec.nodes if node.name in record.nodes]
+    required = requirements.of_this_host(nodes, record.images)
+    if record.state != "ready" or "wires" not in record.daemons:
+        raise Conflict("only an instance that stands, and has its wires, can be checkpointed", where=record.instance)
+    _check_room(preflight.check(layout, nodes))
+    spool.root.mkdir(parents=True, mode=0o700)
+    names = [node.name for node in nodes]
+    later_ns = dict.fromkeys(names, 0)
+    try:
+        progress("standing still", 0, len(names))
+        cut = stand_still(layout, names)
+        later_ns = {node: frozen_ns - cut.instant_ns for node, frozen_ns in cut.frozen_ns.items()}
+        found = preflight.check(layout, nodes)
+        _write_nodes(layout, spool, cut, found)
+        dumped_ns = _dump(layout, spool, nodes, found, progress)
+        frames = save_wires(layout, spool.wires, {node: at - cut.instant_ns for node, at in dumped_ns.items()})
+        if "conductor" in record.daemons:
+            _save_conductor(layout, spool)
+        manifest = CheckpointManifest(spec_digest=spec.digest, virtual_ns=cut.virtual_ns, life=life, nodes=tuple(names),
+                                      conducted="conductor" in record.daemons, frames=frames, requirements=required)
+        shutil.copyfile(layout.spec, spool.spec)
+        copy_tree(layout.datastore, spool.datastore, share=True)
+        write_whole(spool.manifest, manifest.model_dump_json(indent=1).encode())
+    except BaseException:
+        go_on(layout, later_ns)
+        shutil.rmtree(spool.root)
+        raise
+    return manifest
+
+
+def go_on_in_place(layout: InstanceLayout, spool: Spool) -> None:
+    """The instance lives on where it stood still. Its nodes' clocks show the pause, for the kernel sets no living process's clock back."""
+    go_on(layout, {node: spool.node(node).read().frozen_after_ns for node in spool.read().nodes})
+
+
+def _check_room(found: Mapping[str, Sequence[Found]]) -> None:
+    """Raises HostProblem if what is about to be written would not leave the room that the settings want."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    resident = sum(_resident_pages(one.pid) for processes in found.values() for one in processes) * page
+    space = os.statvfs(settings().state_dir)
+    if (free := space.f_bavail * space.f_frsize) < resident + settings().free_space_bytes:
+        raise HostProblem(f"the memory of the nodes' processes is {resident >> 20} MiB, and only {free >> 20} MiB of disk are free",
+                          where=str(settings().state_dir), next="Make room, or lower free_space_bytes in the settings")
+
+
+def _resident_pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _save_conductor(layout: InstanceLayout, spool: Spool) -> None:
+    spool.conductor.mkdir()
+    with ConductorClient(layout) as conductor:
+        conductor.save(spool.conductor)
+
+
+def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[str, Sequence[Found]]) -> None:
+    boot_ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+    for node, frozen_ns in cut.frozen_ns.items():
+        monotonic, boottime = offset_ns(init_identity(layout.node(node)).pid)
+        manifest = NodeManifest(node=node, frozen_after_ns=frozen_ns - cut.instant_ns, monotonic_ns=frozen_ns + monotonic,
+                                boottime_ns=frozen_ns + boot_ahead_ns + boottime, processes=tuple(one.saved() for one in found[node]))
+        spool.node(node).images.mkdir(parents=True)
+        spool.node(node).manifest.write_text(manifest.model_dump_json(indent=1))
+
+
+def _dump(layout: InstanceLayout, spool: Spool, nodes: Sequence[Node], found: Mapping[str, Sequence[Found]],
+          progress: Progress) -> dict[str, int]:
+    """Node → instant of this host's CLOCK_MONOTONIC at which its sockets were still held by CRIU, and all else was written."""
+    networks: dict[str, int] = {}
+    dumped_ns: dict[str, int] = {}
+
+    def begin(node: str) -> Criu:
+        networks[node] = open_network(layout.node(node))
+        arguments = ("dump", "-t", str(init_identity(layout.node(node)).pid), "--leave-running", "--external",
+                     f"net[{os.fstat(networks[node]).st_ino}]:net", "--freeze-cgroup", cgroups.node_cgroup(layout.root.name, node))
+        return Criu(node, spool.node(node), DUMPED, arguments)
+
+    def at_gate(node: str, _criu: Criu, _pid: int) -> None:
+        """Names that CRIU gave to nameless files are there only until it goes on; then it lets go of the sockets, too."""
+        dumped_ns[node] = time.monotonic_ns()
+        copy_tree(layout.node(node).upper, spool.node(node).upper)
+
+    def finished(node: str, _pid: int | None) -> None:
+        if missing := preflight.left_out(found[node], spool.node(node).images):
+            raise Conflict(f"{missing[0].name} ({missing[0].inner}) was left out of the dump", where=node)
+        progress("dumped", len(dumped_ns), len(nodes))
+
+    try:
+        in_turns([node.name for node in nodes], begin, at_gate, finished)
+    finally:
+        for network in networks.values():
+            os.close(network)
+    return dumped_ns

@@ -1,0 +1,100 @@
+"""CRIU (criu.org), called for one node: where its work is held, what it is told, and its own words when it fails."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from models.errors import HostProblem, TimedOut
+from models.settings import settings
+from nodeops.checkpoint.gate import Gate
+from nodeops.checkpoint.spool import NodeSpool
+
+COMMON = ("-v2", "-o", "log", "--tcp-established", "--file-locks", "--link-remap", "--manage-cgroups=ignore", "--network-lock", "skip",
+          "--ghost-limit", "4G")
+PIDFILE, LOG_LINES, PARALLEL = "pid", 4, 2
+PATIENCE_S = 120.0
+DUMPED, READY = "post-dump", "pre-resume"  # CRIU's names of the steps at which it is held
+
+
+class Criu:
+    """One run of it, for one node, held at a step until it may `proceed`; then `wait`."""
+
+    def __init__(self, node: str, spool: NodeSpool, step: str, arguments: Sequence[str | Path], *, pass_fds: Sequence[int] = (),
+                 before: Callable[[], None] | None = None):
+        self.node, self._work = node, spool.work
+        shutil.rmtree(spool.work, ignore_errors=True)
+        spool.work.mkdir()
+        self.gate = Gate(spool.work, step)
+        command = [settings().criu, *arguments, "-D", spool.images, "-W", spool.work, *COMMON, "--action-script", self.gate.script]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
+                                        pass_fds=pass_fds, start_new_session=True, preexec_fn=before)
+
+    def proceed(self) -> None:
+        self.gate.open()
+
+    def wait(self) -> int | None:
+        """The pid of the restored process, if one was. Raises HostProblem with what it complains about."""
+        try:
+            if self.process.wait(PATIENCE_S):
+                raise self.problem()
+            return int((self._work / PIDFILE).read_text()) if (self._work / PIDFILE).exists() else None
+        except subprocess.TimeoutExpired:
+            raise TimedOut("CRIU does not come to an end", where=self.node) from None
+        finally:
+            self.close()
+
+    def problem(self) -> HostProblem:
+        log = self._work / "log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        said = " / ".join([line for line in lines if "Error" in line][:LOG_LINES]) or f"exit code {self.process.returncode}"
+        return HostProblem(f"CRIU failed: {said}", where=self.node)
+
+    def close(self) -> None:
+        """If it has not ended, it lets go of what it was about to dump, and ends."""
+        if self.process.poll() is None:
+            self.gate.refuse()
+            try:
+                self.process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.gate.close()
+        shutil.rmtree(self._work)
+
+
+def in_turns(nodes: Sequence[str], begin: Callable[[str], Criu], at_gate: Callable[[str, Criu, int], None],
+             finished: Callable[[str, int | None], None]) -> None:
+    """Run CRIU for every node, PARALLEL at once. at_gate: what is done while it is held, given the pid of the script that waits."""
+    waiting, running = list(reversed(nodes)), dict[str, Criu]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < PARALLEL:
+                node = waiting.pop()
+                running[node] = begin(node)
+            node, pid = _next_arrival(running)
+            at_gate(node, running[node], pid)
+            running[node].proceed()
+            finished(node, running.pop(node).wait())
+    finally:
+        for each in running.values():
+            each.close()
+
+
+def _next_arrival(running: dict[str, Criu]) -> tuple[str, int]:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        for node, criu in running.items():
+            try:
+                return node, criu.gate.arrived()
+            except BlockingIOError:
+                if criu.process.poll() is not None:
+                    raise criu.problem() from None
+        if time.monotonic() > deadline:
+            raise TimedOut("CRIU does not come to the end of its work", where=min(running))
+        time.sleep(0.001)
+
+

@@ -1,0 +1,43 @@
+"""Holding CRIU at one step of its work until something has been done: an action script that says it is there and waits for a word."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+SCRIPT = """#!/bin/sh
+[ "$CRTOOLS_SCRIPT_ACTION" = {action} ] || exit 0
+echo $$ > {directory}/arrived
+read -r word < {directory}/go && [ "$word" = go ]
+"""
+
+
+class Gate:
+    """Its files are in an existing directory of the caller's. action: CRIU's name of the step.
+
+    If whoever should open it refuses or dies, CRIU is told that the step failed.
+    """
+
+    def __init__(self, directory: Path, action: str):
+        self.script = directory / "gate"
+        self.script.write_text(SCRIPT.format(action=action, directory=shlex.quote(str(directory))))
+        self.script.chmod(0o700)
+        for name in ("arrived", "go"):
+            os.mkfifo(directory / name, 0o600)
+        self._arrived = os.open(directory / "arrived", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._go = os.open(directory / "go", os.O_RDWR | os.O_CLOEXEC)
+
+    def arrived(self) -> int:
+        """Pid of the script that waits. Raises BlockingIOError if none does yet."""
+        return int(os.read(self._arrived, 64))
+
+    def open(self) -> None:
+        os.write(self._go, b"go\n")
+
+    def refuse(self) -> None:
+        os.write(self._go, b"no\n")
+
+    def close(self) -> None:
+        for fd in (self._arrived, self._go):
+            os.close(fd)

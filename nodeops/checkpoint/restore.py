@@ -1,0 +1,289 @@
+"""A checkpoint back to life on this host: namespaces, layers, daemons and processes made anew, all nodes let go at one planned instant.
+
+Until then every restored node is frozen, in the moment at which CRIU would have let it run. A restore that takes longer than was
+planned is begun again with more time: nothing has run yet, and the checkpoint is as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.errors import Conflict, Corrupt, TimedOut
+from models.protocol.checkpoint import CheckpointManifest, NodeManifest
+from models.protocol.host import DAEMONS, Create
+from models.routes import Routing
+from models.settings import settings
+from models.spec import Node
+from nodeops import cgroups, daemons, layer, node_files, node_network
+from nodeops.checkpoint import requirements
+from nodeops.checkpoint.copying import copy_tree
+from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
+from nodeops.checkpoint.node_clock import Keeper
+from nodeops.checkpoint.spool import Spool
+from nodeops.checkpoint.standing_still import go_on
+from nodeops.clock import ClockState
+from nodeops.conductor.client import ConductorClient
+from nodeops.create import base_of
+from nodeops.destroy import clear
+from nodeops.identity import ProcessIdentity
+from nodeops.instance import InstanceRecord, holding, layout_of, read_record, write_record
+from nodeops.journal import Cgroup, Journal, Process
+from nodeops.launch import overlay_options
+from nodeops.layout import InstanceLayout
+from nodeops.linux import MS_NODEV, mount
+from nodeops.masks import hidden_paths, masks
+from nodeops.reach import Inits
+from nodeops.restart import make_missing_cgroups
+from nodeops.whole_file import write_whole
+from nodeops.wires.client import WiresClient
+
+Progress = Callable[[str, int, int], None]
+ATTEMPTS = 3
+PLANNED_NS, PLANNED_PER_NODE_NS, PLANNED_PER_BYTE_NS = 250_000_000, 100_000_000, 2
+SPARE_NS = 40_000_000  # to tell wires and conductor of the instant
+DETACH_S = 10.0
+
+
+@dataclass(frozen=True)
+class Restored:
+    """late_ns: how much later than planned a node was let go: so much its clocks stepped. waited_ns: from CRIU's beginning with the first
+    node until time went on; a kernel sends again what a restored connection has not had acknowledged after a second (RFC 6298)."""
+
+    late_ns: int
+    waited_ns: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Revival:
+    """The parts of one restore. spec, nodes and manifests are the checkpoint's; wanted says as what it comes back."""
+
+    layout: InstanceLayout
+    spool: Spool
+    checkpoint: CheckpointManifest
+    nodes: Sequence[Node]
+    manifests: Mapping[str, NodeManifest]
+    wanted: Create
+
+    @property
+    def later_ns(self) -> dict[str, int]:
+        return {name: manifest.frozen_after_ns for name, manifest in self.manifests.items()}
+
+
+def restore(spool: Spool, wanted: Create, progress: Progress, *, next_message: int | None = None) -> Restored:
+    """wanted: as what it comes back; its spec must be the checkpoint's. next_message: see `models.protocol.conductor.Restore`.
+
+    Whatever goes wrong, nothing of the instance is left on the host, and the checkpoint is as it was. Raises Corrupt and HostProblem
+    before anything is made if it can be known then.
+    """
+    layout = layout_of(wanted.instance)
+    revival = _examine(layout, spool, wanted)
+    layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with holding(layout, wanted.fence):
+        record = read_record(layout)
+        if record is not None and record.state == "ready":
+            raise Conflict("the instance stands on this host", where=wanted.instance, next="Swap it out first, or restore under a new id")
+        clear(layout)
+        try:
+            return _revive(revival, next_message, progress)
+        except BaseException:
+            clear(layout, entirely=True)
+            raise
+
+
+def _examine(layout: InstanceLayout, spool: Spool, wanted: Create) -> Revival:
+    checkpoint, spec = spool.read(), spool.read_spec()
+    if spec.digest != checkpoint.spec_digest or wanted.spec.digest != checkpoint.spec_digest:
+        raise Corrupt("the checkpoint is not of this spec", where=str(spool.root))
+    nodes = [node for node in spec.nodes if node.name in checkpoint.nodes]
+    requirements.check(checkpoint.requirements, requirements.of_this_host(nodes, wanted.images), wanted.instance)
+    manifests = {name: spool.node(name).read() for name in checkpoint.nodes}
+    for name in checkpoint.nodes:
+        for part in (spool.node(name).images / "inventory.img", spool.node(name).upper):
+            if not part.exists():
+                raise Corrupt("the checkpoint lacks this part of a node", where=str(part))
+    return Revival(layout, spool, checkpoint, nodes, manifests, wanted)
+
+
+def _revive(revival: Revival, next_message: int | None, progress: Progress) -> Restored:
+    layout, wanted, nodes = revival.layout, revival.wanted, revival.nodes
+    daemons_wanted = DAEMONS if revival.checkpoint.conducted else DAEMONS[:1]
+    record = InstanceRecord(instance=wanted.instance, name=wanted.name, project=wanted.project, state="creating", fence=wanted.fence,
+                            created_at=datetime.now(UTC), spec_digest=wanted.spec.digest, nodes=revival.checkpoint.nodes,
+                            images=wanted.images, daemons=daemons_wanted)
+    write_record(layout, record)
+    layout.spec.write_text(wanted.spec.model_dump_json())
+    journal = Journal(layout.journal)
+    layout.layer.mkdir()
+    layout.datastore.parent.mkdir(parents=True)
+    copy_tree(revival.spool.datastore, layout.datastore, share=True)
+    make_missing_cgroups(layout, journal, nodes)
+    state = ClockState(origin_ns=0, frozen_ns=revival.checkpoint.virtual_ns)
+    write_whole(layout.clock, state.model_dump_json().encode())
+    for daemon in daemons_wanted:
+        daemons.begin(layout, daemon)
+    for daemon in daemons_wanted:
+        daemons.await_ready(layout, daemon)
+    if revival.checkpoint.conducted:
+        with ConductorClient(layout) as conductor:
+            conductor.restore(revival.spool.conductor, next_message)
+    restored = _bring_back(revival, journal, progress)
+    write_record(layout, record.model_copy(update={"state": "ready"}))
+    return restored
+
+
+def _bring_back(revival: Revival, journal: Journal, progress: Progress) -> Restored:
+    planned_ns = PLANNED_NS + PLANNED_PER_NODE_NS * len(revival.nodes) + PLANNED_PER_BYTE_NS * sum(
+        file.stat().st_size for node in revival.nodes for file in revival.spool.node(node.name).images.iterdir())
+    attempts = 0
+    while True:
+        attempts += 1
+        _prepare_files(revival)
+        began_ns = time.monotonic_ns()
+        start_ns = began_ns + planned_ns
+        first_ns = _restore_frozen(revival, journal, start_ns, progress)
+        if time.monotonic_ns() < start_ns - SPARE_NS or attempts == ATTEMPTS:
+            late_ns = go_on(revival.layout, revival.later_ns, start_ns)
+            return Restored(late_ns, start_ns - first_ns, attempts)
+        planned_ns = (time.monotonic_ns() - began_ns) * 5 // 4 + SPARE_NS
+        _end_nodes(revival, journal)
+
+
+def _prepare_files(revival: Revival) -> None:
+    """Every node's upper layer is the checkpoint's; the wires hold what they held."""
+    for node in revival.nodes:
+        at = revival.layout.node(node.name)
+        at.upper.parent.mkdir(exist_ok=True)
+        at.work.parent.mkdir(exist_ok=True)
+        copy_tree(revival.spool.node(node.name).upper, at.upper)
+        at.work.mkdir()
+    with WiresClient(revival.layout) as wires:
+        wires.restore(revival.spool.wires)
+
+
+def _restore_frozen(revival: Revival, journal: Journal, start_ns: int, progress: Progress) -> int:
+    """The nodes' processes are there and the wires hold their devices; nothing has run. For time to go on at start_ns.
+
+    Returns when CRIU began with the first.
+    """
+    layout, names = revival.layout, [node.name for node in revival.nodes]
+    routing = Routing(revival.wanted.spec)
+    node_network.make_room_for_neighbours(revival.wanted.spec)
+    networks = node_network.build(node_network.plan(revival.wanted.spec, names, routing))
+    keepers: dict[str, Keeper] = {}
+    try:
+        boot_ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        for name, manifest in revival.manifests.items():
+            let_go_ns = start_ns + manifest.frozen_after_ns
+            keepers[name] = Keeper(layout.root.name, networks[name], manifest.monotonic_ns - let_go_ns,
+                                   manifest.boottime_ns - let_go_ns - boot_ahead_ns)
+        _attach_wires(layout, {name: keeper.identity for name, keeper in keepers.items()})
+        first_ns = time.monotonic_ns()
+        restored = _run_criu(revival, routing, networks, keepers, progress)
+    finally:
+        for keeper in keepers.values():
+            keeper.end()
+        for network in networks.values():
+            os.close(network)
+    journal.made(Process(role=f"init {name}", identity=identity) for name, identity in restored.items())
+    _attach_wires(layout, restored)
+    return first_ns
+
+
+def _attach_wires(layout: InstanceLayout, holders: Mapping[str, ProcessIdentity]) -> None:
+    """They find each node's devices by the process named. Those of holders that have ended are let go first, what they sent is kept."""
+    deadline = time.monotonic() + DETACH_S
+    with WiresClient(layout) as wires:
+        while len((hello := wires.hello()).detached) < hello.members:
+            if time.monotonic() > deadline:
+                raise TimedOut("the wires do not let go of devices that have ended", where=layout.root.name)
+            time.sleep(0.002)
+        write_whole(layout.inits, Inits(nodes=dict(holders)).model_dump_json().encode())
+        wires.reload()
+
+
+def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], keepers: Mapping[str, Keeper],
+              progress: Progress) -> dict[str, ProcessIdentity]:
+    restored: dict[str, ProcessIdentity] = {}
+    bases = {node.name: base_of(node, revival.wanted.images) for node in revival.nodes}
+    for base in dict.fromkeys(bases.values()):
+        nodes = [node for node in revival.nodes if bases[node.name] == base]
+        hidden = masks(hidden_paths(settings())) if base == Path("/") else []
+        files = node_files.files_of(revival.wanted.spec, routing, nodes)
+        with layer.mounted(revival.layout, base, hidden, files) as layers:
+            roots = {node.name: _mount_root(revival.layout, layers, node.name) for node in nodes}
+            for name, identity in _restore_on(revival, nodes, roots, networks, keepers).items():
+                restored[name] = identity
+                progress("restored", len(restored), len(revival.nodes))
+    return restored
+
+
+def _mount_root(layout: InstanceLayout, layers: layer.Layers, node: str) -> Path:
+    root = layers.mount_point.with_name("roots") / node
+    root.mkdir(parents=True)
+    mount("overlay", root, "overlay", MS_NODEV, overlay_options(layout.node(node), layers.of(node)))
+    return root
+
+
+def _restore_on(revival: Revival, nodes: Sequence[Node], roots: Mapping[str, Path], networks: Mapping[str, int],
+                keepers: Mapping[str, Keeper]) -> dict[str, ProcessIdentity]:
+    """CRIU's children are born in the node's cgroups; it leaves them before they are frozen."""
+    layout, restored = revival.layout, dict[str, ProcessIdentity]()
+    by_name = {node.name: node for node in nodes}
+
+    def begin(name: str) -> Criu:
+        arguments = ("restore", "-d", "--root", roots[name], "--inherit-fd", f"fd[{networks[name]}]:net", "--pidfile", PIDFILE,
+                     "--join-ns", f"time:{keepers[name].time_namespace}")
+        with ExitStack() as joined:
+            joins = [joined.enter_context(cgroups.joining(path)) for path in _memberships(layout, by_name[name])]
+
+            def join_all() -> None:
+                for join in joins:
+                    join()
+
+            return Criu(name, revival.spool.node(name), READY, arguments, pass_fds=[networks[name]], before=join_all)
+
+    def at_gate(name: str, criu: Criu, script: int) -> None:
+        for cgroup in [cgroups.daemon_cgroup(layout.root.name, cgroups.HELPERS), *_outer(layout, by_name[name])]:
+            for pid in (criu.process.pid, script):
+                (cgroup / "cgroup.procs").write_text(str(pid))
+        (cgroups.node_cgroup(layout.root.name, name) / "cgroup.freeze").write_text("1")
+
+    def finished(name: str, pid: int | None) -> None:
+        if pid is None:
+            raise Corrupt("CRIU does not say which process it restored", where=name)
+        cgroups.freeze(cgroups.node_cgroup(layout.root.name, name), True)
+        restored[name] = ProcessIdentity.of(pid)
+
+    in_turns([node.name for node in nodes], begin, at_gate, finished)
+    return restored
+
+
+def _memberships(layout: InstanceLayout, node: Node) -> list[Path]:
+    where = cgroups.hierarchies()
+    limited = {limit.cgroup for limit in cgroups.limits_of(layout.root.name, node, where) if not limit.cgroup.is_relative_to(where.unified)}
+    return [cgroups.node_cgroup(layout.root.name, node.name), *sorted(limited)]
+
+
+def _outer(layout: InstanceLayout, node: Node) -> list[Path]:
+    """Where whoever was in a limited cgroup of version 1 goes: the root of that hierarchy."""
+    return [path.parents[2] for path in _memberships(layout, node)[1:]]
+
+
+def _end_nodes(revival: Revival, journal: Journal) -> None:
+    """For another attempt: their cgroups are new ones, since in one that was killed whole no process can be born on some kernels."""
+    paths = {str(cgroups.node_cgroup(revival.layout.root.name, node.name)) for node in revival.nodes}
+    for cgroup in [each for each in journal.standing() if isinstance(each, Cgroup) and each.path in paths]:
+        cgroups.kill(cgroup)
+        cgroups.remove([cgroup])
+    make_missing_cgroups(revival.layout, journal, revival.nodes)
+    for node in revival.nodes:
+        for path in (revival.layout.node(node.name).upper, revival.layout.node(node.name).work):
+            shutil.rmtree(path)

@@ -1,0 +1,84 @@
+"""The directory of a checkpoint on a host; see `models.protocol.checkpoint` for what is in it. Paths, and reading manifests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from models.errors import Corrupt
+from models.protocol.checkpoint import CheckpointManifest, NodeManifest
+from models.spec import Spec
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class NodeSpool:
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "node.json"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "criu"
+
+    @property
+    def upper(self) -> Path:
+        return self.root / "upper"
+
+    @property
+    def work(self) -> Path:
+        """There only while CRIU works."""
+        return self.root / "work"
+
+    def read(self) -> NodeManifest:
+        return _read(self.manifest, NodeManifest)
+
+
+@dataclass(frozen=True)
+class Spool:
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Written last: a directory without it is no checkpoint."""
+        return self.root / "checkpoint.json"
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec.json"
+
+    @property
+    def datastore(self) -> Path:
+        return self.root / "datastore"
+
+    @property
+    def wires(self) -> Path:
+        return self.root / "wires"
+
+    @property
+    def conductor(self) -> Path:
+        return self.root / "conductor"
+
+    def node(self, name: str) -> NodeSpool:
+        return NodeSpool(self.root / "nodes" / name)
+
+    def read(self) -> CheckpointManifest:
+        return _read(self.manifest, CheckpointManifest)
+
+    def read_spec(self) -> Spec:
+        return _read(self.spec, Spec)
+
+
+def _read(path: Path, kind: type[Kind]) -> Kind:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise Corrupt("the checkpoint lacks this file", where=str(path)) from error
+    except ValidationError as error:
+        raise Corrupt("this file of the checkpoint cannot be read", where=str(path)) from error

@@ -1,0 +1,79 @@
+"""The cut itself: an instance stands still at one agreed instant, and goes on from it where it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from models.errors import TimedOut
+from nodeops import cgroups, daemons
+from nodeops.checkpoint.freezing import freeze, thaw
+from nodeops.clock import ClockState, VirtualClock
+from nodeops.conductor.client import ConductorClient
+from nodeops.init.client import InitClient
+from nodeops.layout import InstanceLayout
+from nodeops.reach import init_socket
+from nodeops.whole_file import write_whole
+from nodeops.wires.client import WiresClient
+
+AHEAD_NS = 50_000_000  # time for wires and conductor to hear of the instant before it comes
+
+
+@dataclass(frozen=True)
+class Cut:
+    """instant_ns: of this host's CLOCK_MONOTONIC; virtual time stood at virtual_ns then. frozen_ns: node → when it did."""
+
+    instant_ns: int
+    virtual_ns: int
+    frozen_ns: Mapping[str, int]
+
+
+def stand_still(layout: InstanceLayout, nodes: Sequence[str]) -> Cut:
+    """Nothing is delivered from the instant on, then every node stops. Raises SwapbedError; then `go_on` brings it back to life."""
+    instant_ns = time.monotonic_ns() + AHEAD_NS
+    with ThreadPoolExecutor(2) as both:
+        virtual = [each.result() for each in [both.submit(suspend, layout, instant_ns) for suspend in (_suspend_wires, _suspend_conductor)]]
+    readings = {reading for reading in virtual if reading is not None}
+    if len(readings) != 1:
+        raise TimedOut("wires and conductor did not stand still at one instant", where=layout.root.name, next="Try again")
+    state = ClockState.model_validate_json(layout.clock.read_bytes())
+    write_whole(layout.clock, ClockState(origin_ns=state.origin_ns, frozen_ns=readings.pop()).model_dump_json().encode())
+    for node in nodes:
+        with init_socket(layout.node(node)) as path:
+            InitClient(path).quiesce()
+    frozen_ns = freeze({node: cgroups.node_cgroup(layout.root.name, node) for node in nodes})
+    return Cut(instant_ns, instant_ns - state.origin_ns, frozen_ns)
+
+
+def go_on(layout: InstanceLayout, frozen_after_ns: Mapping[str, int], at_ns: int | None = None) -> int:
+    """Time goes on from at_ns (default: in a moment), each node as much later as it had stood still later; says how late one was, if any.
+
+    Also for an instance that only partly stands still, after whoever stopped it has died: what runs is left as it is.
+    """
+    at_ns = time.monotonic_ns() + AHEAD_NS // 2 if at_ns is None else at_ns
+    clock = VirtualClock(ClockState.model_validate_json(layout.clock.read_bytes()))
+    clock.resume(at_ns)
+    if daemons.status(layout, "wires").alive:
+        with WiresClient(layout) as wires:
+            clock.state = ClockState(origin_ns=wires.resume(at_ns).origin_ns)
+    if daemons.status(layout, "conductor").alive:
+        with ConductorClient(layout) as conductor:
+            conductor.resume(at_ns)
+    write_whole(layout.clock, clock.state.model_dump_json().encode())
+    return thaw({cgroups.node_cgroup(layout.root.name, node): at_ns + after for node, after in frozen_after_ns.items()})
+
+
+def _suspend_wires(layout: InstanceLayout, instant_ns: int) -> int | None:
+    if not daemons.status(layout, "wires").alive:
+        return None
+    with WiresClient(layout) as wires:
+        return wires.suspend(instant_ns).virtual_ns
+
+
+def _suspend_conductor(layout: InstanceLayout, instant_ns: int) -> int | None:
+    if not daemons.status(layout, "conductor").alive:
+        return None
+    with ConductorClient(layout) as conductor:
+        return conductor.suspend(instant_ns)
