@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from languages.builder import Topology as topology
     from models.errors import ExperimentFailed as ExperimentFailed
     from models.errors import SwapbedError as SwapbedError
+    from swapbed.finding import search as search
     from swapbed.instance import Instance as Instance
     from swapbed.instance import Link as Link
     from swapbed.instance import Node as Node
     from swapbed.instance import attach as attach
     from swapbed.instance import deploy as deploy
     from swapbed.instance import living as instances
+    from swapbed.metadata import annotate as annotate
+    from swapbed.metadata import notes as notes
     from swapbed.picture import graph as graph
     from swapbed.record_objects import Record as Record
     from swapbed.record_objects import every as records
@@ -34,15 +37,17 @@ if TYPE_CHECKING:
 FLOORS = ("models", "languages", "storage", "nodeops", "tasks", "flows")
 
 _LAZY = {
+    "search": "swapbed.finding:search", "annotate": "swapbed.metadata:annotate", "notes": "swapbed.metadata:notes",
     "validate": "swapbed.validation:validate", "graph": "swapbed.picture:graph", "topology": "languages.builder:Topology",
     "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
     "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
-    "templates": "swapbed.templates", "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
+    "templates": "swapbed.templates",
+    "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
 }
 
-__all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "attach", "deploy", "graph", "instances", "record",
-           "records", "templates", "topology", "validate"]
+__all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "deploy", "graph",
+           "instances", "notes", "record", "records", "search", "templates", "topology", "validate"]
 
 
 def _check_floors() -> None:

@@ -1,0 +1,83 @@
+"""`meta` and `search`: notes on templates, instances, runs and records, and finding runs by them and by all else."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from swapbed.cli.options import FormatOption
+from swapbed.present.output import Format, print_json, print_text, table
+
+group = typer.Typer(no_args_is_help=True, help="Metadata: names, descriptions, any notes, with their history.")
+SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="template:NAME@3, instance:NAME, run:INSTANCE/2,"
+                                                                        " record:INSTANCE/2, or an id")]
+QUERY_HELP = """parameters, metadata, and: template instance run state outcome reason origin by began ended lasted"""
+
+
+@group.command("set")
+def set_(subject: SubjectArgument, pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")],
+         output: FormatOption = Format.TABLE) -> None:
+    """Set values; what they were before stays in the history."""
+    from swapbed import metadata
+    from swapbed.source import assignments
+
+    _show(metadata.annotate(subject, assignments(pairs)), output)
+
+
+@group.command("rm")
+def remove(subject: SubjectArgument, keys: Annotated[list[str], typer.Argument(metavar="KEY...")],
+           output: FormatOption = Format.TABLE) -> None:
+    """Remove keys; their values stay in the history."""
+    from swapbed import metadata
+
+    _show(metadata.annotate(subject, dict.fromkeys(keys)), output)
+
+
+@group.command()
+def show(subject: SubjectArgument, output: FormatOption = Format.TABLE) -> None:
+    """Show the present values."""
+    from swapbed import metadata
+
+    _show(metadata.notes(subject), output)
+
+
+@group.command()
+def history(subject: SubjectArgument, output: FormatOption = Format.TABLE) -> None:
+    """Who changed what, when, from what."""
+    from swapbed import metadata
+
+    found = metadata.history(subject)
+    if output is Format.JSON:
+        print_json(found)
+    else:
+        print_text(table(None, ("when", "who", "key", "before", "after"), [
+            (f"{one.changed_at:%Y-%m-%d %H:%M:%S}", one.changed_by, one.key, one.before, one.after) for one in found]))
+
+
+def search(query: Annotated[str, typer.Argument(help=f"like 'delay > 10ms and outcome = ok'; names: {QUERY_HELP}")],
+           limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="the newest so many")] = 100,
+           every: Annotated[bool, typer.Option("--all", "-a", help="hidden ones, too")] = False,
+           output: FormatOption = Format.TABLE) -> None:
+    """Find runs, and their records, by parameters, metadata, outcome and time."""
+    from swapbed.finding import search as find
+
+    found = find(query, limit=limit, hidden=every)
+    if output is Format.JSON:
+        print_json(found)
+    else:
+        print_text(table(None, ("run", "template", "outcome", "began", "record", "parameters"), [
+            (f"{one.instance}/{one.run}", one.template, one.outcome or one.state, f"{one.began_at:%Y-%m-%d %H:%M}" if one.began_at else "",
+             one.record, " ".join(f"{name}={value}" for name, value in one.parameters.items())) for one in found]))
+
+
+def _show(values: dict[str, str], output: Format) -> None:
+    if output is Format.JSON:
+        print_json(values)
+    else:
+        print_text(table(None, ("key", "value"), values.items()))
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="meta")
+    app.command()(search)

@@ -1,0 +1,117 @@
+"""Metadata with their history, and finding runs by them, by parameters, outcome and time."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+from typer.testing import CliRunner
+
+import swapbed
+from models.database import writing
+from models.errors import InvalidInput, NotFound
+from models.instances import define_instance, define_run
+from models.spec import Node, Parameter, Spec
+from models.states import RunOutcome, RunState
+from models.tables import Record
+from models.templates import add_template, project_named
+from swapbed import metadata
+from swapbed.cli.tree import app
+from swapbed.search_language import All, Any_, Condition, Not, meets, parse
+
+BEGAN = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def command(*words: str) -> Any:
+    said = CliRunner().invoke(app, [*words, "--format", "json"], catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    return json.loads(said.stdout)
+
+
+@pytest.fixture
+def runs(database: Engine) -> None:
+    """net/1 to net/4: DELAY 5ms, 0.01s, 20ms, 1s; the odd ones are ok, the even ones failed; run N begins N hours later and takes N s."""
+    spec = Spec(nodes=(Node(name="a"),), parameters=(Parameter(name="DELAY", default="5ms", value="5ms"),))
+    with writing(database) as session:
+        project = project_named(session, "default")
+        template = add_template(session, project, name="study", language="yaml", source="x", source_name="x.yml", created_by="root")
+        instance = define_instance(session, project, template, spec, created_by="root", name="net")
+        for number, delay in enumerate(("5ms", "0.01s", "20ms", "1s"), start=1):
+            run = define_run(session, instance, created_by="eve", parameters={"DELAY": delay})
+            run.state, run.outcome = RunState.OVER, RunOutcome.OK if number % 2 else RunOutcome.FAILED
+            run.began_at, run.begin_ns, run.end_ns = BEGAN + timedelta(hours=number), 0, number * 10**9
+            session.flush()
+        session.add(Record(project_id=project.id, run_id=run.id, created_by="root"))
+
+
+QUERIES = [
+    ("DELAY > 10ms", {3, 4}), ("DELAY >= 10ms", {2, 3, 4}), ("param.DELAY = 0.005s", {1}), ("DELAY != 20ms", {1, 2, 4}),
+    ("DELAY > 8ms and outcome = ok", {3}), ("outcome = failed or DELAY = 5ms", {1, 2, 4}), ("not (outcome = ok or run = 2)", {4}),
+    ("not nothing = x", {1, 2, 3, 4}), ("lasted > 2s and lasted <= 3", {3}), ("began >= '2026-11-20 15:00'", {3, 4}),
+    ("ended > 2026-11-20", set()), ("template = study and instance ~ NE", {1, 2, 3, 4}), ("DELAY = 10Mb", set()),
+    ("by = eve and run < 2", {1}), ("DELAY = \"'; DROP TABLE run; --\"", set()), ("state = over", {1, 2, 3, 4})]
+
+
+def test_queries(runs: None) -> None:
+    assert [(query, {found.run for found in swapbed.search(query)}) for query, _ in QUERIES] == QUERIES
+
+
+def test_metadata_are_found_wherever_they_hang(runs: None) -> None:
+    swapbed.annotate("run:net/2", quality="good", score=7)
+    swapbed.annotate("record:net/4", quality="good")
+    assert {found.run for found in swapbed.search("quality = good")} == {2, 4}
+    assert {found.run for found in swapbed.search("not meta.quality = good")} == {1, 3}
+    assert [found.run for found in swapbed.search("score > 6.5")] == [2]
+    swapbed.annotate("template:study@1", quality="bad")
+    assert len(swapbed.search("quality = bad")) == 4 and [found.run for found in swapbed.search("quality = bad", limit=1)] == [4]
+
+
+def test_notes_change_and_their_history_stays(runs: None) -> None:
+    assert command("meta", "set", "instance:net", "name=first", "why=to see") == {"name": "first", "why": "to see"}
+    command("meta", "set", "instance:net", "name=second")
+    command("meta", "set", "instance:net", "name=second")
+    assert command("meta", "rm", "instance:net", "why") == {"name": "second"} == command("meta", "show", "instance:net")
+    told = [(change["key"], change["before"], change["after"]) for change in command("meta", "history", "instance:net")]
+    assert told == [("name", None, "first"), ("why", None, "to see"), ("name", "first", "second"), ("why", "to see", None)]
+    assert all(change.changed_by and change.changed_at for change in metadata.history("instance:net"))
+    assert [one["instance"] for one in command("search", "name = second")] == ["net"] * 4
+
+
+NO_SUBJECTS: list[tuple[str, type[Exception]]] = [
+    ("net", InvalidInput), ("run:net/9", NotFound), ("run:net/x", InvalidInput), ("instance:none", NotFound), ("record:net/1", NotFound),
+    ("template:none", NotFound), ("record:", InvalidInput), ("rec-unknown", NotFound)]
+
+
+def test_what_is_not_there_and_what_is_no_key_change_nothing(runs: None) -> None:
+    for subject, error in NO_SUBJECTS:
+        with pytest.raises(error):
+            swapbed.annotate(subject, a="b")
+    with pytest.raises(InvalidInput, match="cannot be a key"):
+        swapbed.annotate("run:net/1", {"good": "1", "no spaces": "2"})
+    assert swapbed.notes("run:net/1") == {}
+
+
+NO_QUERIES = ["", "DELAY", "DELAY >", "= 3", "a = 1 and", "(a = 1", "a = 1)", "a = 1 b = 2", "a == 1", "a = 'x",
+              "not", "run ~ 1", "began > yesterday", "lasted > 3Mb", "run = x", "(" * 200 + "a=1" + ")" * 200]
+
+
+def test_queries_that_are_none_say_where(runs: None) -> None:
+    for query in NO_QUERIES:
+        with pytest.raises(InvalidInput) as refused:
+            swapbed.search(query)
+        assert refused.value.where and refused.value.next, query
+
+
+def test_how_a_query_binds() -> None:
+    a, b, c = (Condition(name, "=", "1") for name in "abc")
+    assert parse("a=1 or b=1 and not c=1") == Any_((a, All((b, Not(c)))))
+    assert parse("( a = 1 or b = 1 ) AND c = '1'") == All((Any_((a, b)), c))
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_units_do_not_matter(left: int, right: int) -> None:
+    for sign, expected in (("<", left < right), (">=", left >= right), ("=", left == right)):
+        assert meets(Condition("x", sign, f"{right}us"), f"{left / 1000:.3f}ms") == expected
