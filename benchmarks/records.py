@@ -1,0 +1,107 @@
+"""From stopping a run to its record in the store, and to the next run: with hardly any logs, with 32 MB and with 72 MB of them.
+
+`python -m benchmarks.records [--quick]`: quick is the smallest, once, not published. Needs root, tar and zstd. The peer is
+`tar -c | zstd -1` of the same files, which neither compares, indexes nor verifies anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.nodes import own_state
+from benchmarks.table import Report, Row
+from swapbed import record_verbs, server
+from swapbed.instance import Instance, deploy
+from swapbed.record_objects import Record
+
+SIZES_MB = (0, 32, 72)
+ROUNDS = 5
+WRITER = """
+nodes: {a: {}, b: {}}
+links:
+  - {name: wire, endpoints: [a, b]}
+parameters:
+  MEGABYTES: {default: 0, type: integer}
+agents:
+  writer:
+    node: a
+    command: "seq -f 'line %.0f of a log that is not quite like the others' 1000000000 | head -c $((MEGABYTES * 1000000)); echo done"
+timeline:
+  0s: writer run
+"""
+
+
+@dataclass
+class Once:
+    """Seconds from the call of `stop`: until it returned, the next run had begun, the record was committed; and what the peer took."""
+
+    stop_s: float
+    next_s: float
+    committed_s: float
+    peer_s: float
+
+
+def once(net: Instance, megabytes: int) -> Once:
+    net.start(MEGABYTES=megabytes)
+    net.wait("idle", timeout_s=120)
+    begun = time.monotonic()
+    run = net.stop()
+    stopped = time.monotonic()
+    net.start(MEGABYTES=0)
+    begun_again = time.monotonic()
+    known = record_verbs.of_run(run.id)
+    row = known.row
+    assert row.committed_at and run.ended_at
+    committed_s = (row.committed_at - run.ended_at).total_seconds()
+    net.wait("idle", timeout_s=60)
+    net.stop()
+    return Once(stopped - begun, begun_again - stopped, committed_s, _peer(Record(known)))
+
+
+def _peer(record: Record) -> float:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        files = record.export(Path(directory) / "files")
+        begun = time.monotonic()
+        subprocess.run(f"tar -c -C {files} . | zstd -q -1 -o {directory}/peer.tar.zst", shell=True, check=True)
+        return time.monotonic() - begun
+
+
+@contextmanager
+def _no_server_is_left() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        server.down()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    report = Report("records", "Stopping a run, and its record")
+    with own_state(), _no_server_is_left(), tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "writer.yml"
+        source.write_text(WRITER)
+        with deploy(source) as net:
+            net.wait("idle", timeout_s=60)
+            net.stop()
+            for megabytes in SIZES_MB[:1] if quick else SIZES_MB:
+                rounds = [once(net, megabytes) for _ in range(1 if quick else ROUNDS)]
+                logs = f"{megabytes} MB of logs" if megabytes else "hardly any logs"
+                report.add(Row(f"`run stop`, {logs}", "s", [one.stop_s for one in rounds]))
+                report.add(Row(f"`run start` after it, {logs}", "s", [one.next_s for one in rounds]))
+                report.add(Row(f"from the run's end to its record committed, {logs}", "s", [one.committed_s for one in rounds],
+                               [one.peer_s for one in rounds], "tar -c, zstd -1"))
+    report.notes.append("the record is committed while the next run begins, so both share the processors")
+    print(report.text()) if quick else report.publish()
+
+
+if __name__ == "__main__":
+    main()
