@@ -220,4 +220,3 @@ def sharpen_timers() -> None:
     experiment's programs do to the CPUs, the conductor, which needs little, is on time."""
     Path("/proc/self/timerslack_ns").write_text("1")
     os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
-
