@@ -16,17 +16,21 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ValidationError
 
 from models.errors import HostProblem, InvalidInput, SwapbedError
+from models.protocol.checkpoint import CheckpointManifest
 from models.protocol.control import Nothing, Progress, Reply, Request
 from models.protocol.host import (
     OPERATIONS,
+    Capture,
     ChangeDaemon,
     ChangeInstance,
     ChangeNodes,
+    CheckpointRestored,
     Create,
     DaemonStatus,
     DoctorReport,
     Instances,
     InstanceStatus,
+    OfCheckpoint,
     OfInstance,
     Outbox,
     OutboxLines,
@@ -35,10 +39,12 @@ from models.protocol.host import (
     Reaped,
     Relay,
     Relayed,
+    RestoreCheckpoint,
     RunProgram,
 )
 from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
 from nodeops import daemons, run_files
+from nodeops.checkpoint import spooled
 from nodeops.control import LINE_LIMIT_BYTES, ControlClient
 from nodeops.create import create
 from nodeops.destroy import destroy, reap
@@ -123,6 +129,20 @@ class Agent:
 
     def forget_run(self, which: ForgetRun) -> Nothing:
         run_files.forget(which)
+        return Nothing()
+
+    def capture(self, wanted: Capture) -> CheckpointManifest:
+        return spooled.make(wanted, self.tell)
+
+    def give_up_capture(self, wanted: Capture) -> Nothing:
+        spooled.give_up(wanted)
+        return Nothing()
+
+    def restore_checkpoint(self, wanted: RestoreCheckpoint) -> CheckpointRestored:
+        return spooled.bring_back(wanted, self.tell)
+
+    def forget_checkpoint(self, which: OfCheckpoint) -> Nothing:
+        spooled.forget(which.checkpoint)
         return Nothing()
 
     def reap(self, which: Reap) -> Reaped:

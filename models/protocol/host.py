@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from models.protocol.checkpoint import CheckpointManifest, Life
 from models.protocol.control import Message, Nothing, Operation
 from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
 from models.spec import Spec
@@ -170,6 +171,36 @@ class Reaped(Message):
     instances: tuple[str, ...]
 
 
+CheckpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]  # also the name of a directory
+
+
+class Capture(ChangeInstance):
+    """Make a checkpoint in this host's spool; the instance stands still then, until it is destroyed or the checkpoint given up."""
+
+    checkpoint: CheckpointId
+    life: Life
+
+
+class RestoreCheckpoint(Message):
+    """Bring a checkpoint of this host's spool to life. create: as what; next_message: see `models.protocol.conductor.Restore`."""
+
+    checkpoint: CheckpointId
+    create: Create
+    next_message: int | None = None
+
+
+class CheckpointRestored(Message):
+    """late_ns: how much later than planned a node was let go, and its clocks stepped. waited_ns: how long restored connections stood."""
+
+    late_ns: int = 0
+    waited_ns: int = 0
+    attempts: int = 0
+
+
+class OfCheckpoint(Message):
+    checkpoint: CheckpointId
+
+
 class Check(Message):
     """One thing this host can or cannot do. what: a sentence; next: what would mend it."""
 
@@ -202,6 +233,11 @@ OPERATIONS: dict[str, Operation] = {
     "prepare_run": Operation(takes=PrepareRun, gives=Nothing),
     "keep_run": Operation(takes=KeepRun, gives=KeptRun),
     "forget_run": Operation(takes=ForgetRun, gives=Nothing),
+    "capture": Operation(takes=Capture, gives=CheckpointManifest),
+    # The instance goes on where it stands, also after whoever captured it has died; what is in the spool is removed.
+    "give_up_capture": Operation(takes=Capture, gives=Nothing),
+    "restore_checkpoint": Operation(takes=RestoreCheckpoint, gives=CheckpointRestored),
+    "forget_checkpoint": Operation(takes=OfCheckpoint, gives=Nothing),
     "reap": Operation(takes=Reap, gives=Reaped),
     "doctor": Operation(takes=Nothing, gives=DoctorReport),
 }

@@ -1,0 +1,104 @@
+"""Checkpoints in this host's spool, by id: made, brought back to life, given up, forgotten; each may be asked for again after a crash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from models.errors import SwapbedError, TimedOut
+from models.protocol.checkpoint import CheckpointManifest
+from models.protocol.host import Capture, CheckpointRestored, RestoreCheckpoint
+from models.settings import settings
+from nodeops import cgroups
+from nodeops.checkpoint.capture import capture
+from nodeops.checkpoint.restore import restore
+from nodeops.checkpoint.spool import Spool
+from nodeops.checkpoint.standing_still import go_on
+from nodeops.instance import holding, layout_of, read_record, the_record
+from nodeops.layout import InstanceLayout
+
+LET_GO_S = 30.0
+Progress = Callable[[str, int, int], None]
+
+
+def spool_of(checkpoint: str) -> Spool:
+    return Spool(settings().state_dir / "spool" / "checkpoints" / checkpoint)
+
+
+def make(wanted: Capture, progress: Progress) -> CheckpointManifest:
+    """The instance stands still when this returns. One that stands in the spool is it; a half-made one is made anew."""
+    layout, spool = layout_of(wanted.instance), spool_of(wanted.checkpoint)
+    with holding(layout, wanted.fence):
+        if spool.manifest.exists():
+            return spool.read()
+        if spool.root.exists():
+            _give_up(layout, spool)
+        return capture(layout, spool, wanted.life, progress)
+
+
+def bring_back(wanted: RestoreCheckpoint, progress: Progress) -> CheckpointRestored:
+    """One that lives as wanted is left alone."""
+    record = read_record(layout_of(wanted.create.instance))
+    if record is not None and record.state == "ready" and record.fence == wanted.create.fence:
+        return CheckpointRestored()
+    restored = restore(spool_of(wanted.checkpoint), wanted.create, progress, next_message=wanted.next_message)
+    return CheckpointRestored(late_ns=restored.late_ns, waited_ns=restored.waited_ns, attempts=restored.attempts)
+
+
+def give_up(wanted: Capture) -> None:
+    """The instance goes on where it stands, wherever its capture was interrupted; nothing of the checkpoint is left here."""
+    layout = layout_of(wanted.instance)
+    with holding(layout, wanted.fence):
+        _give_up(layout, spool_of(wanted.checkpoint))
+
+
+def forget(checkpoint: str) -> None:
+    shutil.rmtree(spool_of(checkpoint).root, ignore_errors=True)
+
+
+def _give_up(layout: InstanceLayout, spool: Spool) -> None:
+    nodes = the_record(layout).nodes
+    _let_go(spool, layout, nodes)
+    go_on(layout, {node: _frozen_after_ns(spool, node) for node in nodes})
+    shutil.rmtree(spool.root, ignore_errors=True)
+
+
+def _frozen_after_ns(spool: Spool, node: str) -> int:
+    """0 if the capture had not come so far as to write it down."""
+    try:
+        return spool.node(node).read().frozen_after_ns
+    except SwapbedError:
+        return 0
+
+
+def _let_go(spool: Spool, layout: InstanceLayout, nodes: tuple[str, ...]) -> None:
+    """A CRIU whose master has died is told at its gate that the dump has failed; then it leaves the processes as they were."""
+    gates = []
+    try:
+        for work in spool.root.glob("nodes/*/work"):
+            for name in ("arrived", "go"):
+                if (work / name).exists():
+                    gates.append(os.open(work / name, os.O_RDWR | os.O_CLOEXEC))
+                    if name == "go":
+                        os.write(gates[-1], b"no\n")
+        deadline = time.monotonic() + LET_GO_S
+        while traced := [node for node in nodes if _is_traced(cgroups.node_cgroup(layout.root.name, node))]:
+            if time.monotonic() > deadline:
+                raise TimedOut("CRIU does not let go of the node's processes", where=traced[0])
+            time.sleep(0.01)
+    finally:
+        for gate in gates:
+            os.close(gate)
+
+
+def _is_traced(cgroup: Path) -> bool:
+    for pid in (cgroup / "cgroup.procs").read_text().split():
+        try:
+            if "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return False

@@ -1,0 +1,47 @@
+"""Checkpoints as flows ask for them: through host agents, which may be killed at any point."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from models.errors import HostLost
+from models.protocol.checkpoint import CheckpointManifest, Life
+from models.protocol.control import Nothing, Progress
+from models.protocol.host import Capture, ChangeInstance, CheckpointRestored, Create, OfCheckpoint, RestoreCheckpoint
+from models.settings import settings
+from nodeops.checkpoint.spooled import spool_of
+from nodeops.instance import read_spec
+from nodeops.session import Here, HostSession
+from tests.nodeops.checkpoint.test_swap import assert_flows_on, flow
+from tests.nodeops.instances import Make, lan_spec
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("said", ["standing still", "dumped"])
+def test_an_agent_killed_while_it_captures(make: Make, session: HostSession, said: str) -> None:
+    """Given up, the instance goes on; asked for again, the checkpoint is made, and comes back."""
+    layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
+    flow(layout)
+    wanted = Capture(instance=layout.root.name, fence=1, checkpoint="c-1", life=Life(incarnation="test", epoch=0))
+    with HostSession(Here()) as doomed, pytest.raises(HostLost):
+        doomed.do("capture", wanted, CheckpointManifest, lambda progress: _kill_at(doomed, progress, said))
+    session.do("give_up_capture", wanted, Nothing)
+    assert not spool_of("c-1").root.exists()
+    assert_flows_on(layout)
+    spec = read_spec(layout)
+    assert session.do("capture", wanted, CheckpointManifest) == session.do("capture", wanted, CheckpointManifest)
+    session.do("destroy", ChangeInstance(instance=layout.root.name, fence=1), Nothing)
+    back = RestoreCheckpoint(checkpoint="c-1", create=Create(instance=layout.root.name, name="test", fence=2, spec=spec))
+    session.do("restore_checkpoint", back, CheckpointRestored)
+    assert session.do("restore_checkpoint", back, CheckpointRestored).attempts == 0
+    session.do("forget_checkpoint", OfCheckpoint(checkpoint="c-1"), Nothing)
+    assert not list((settings().state_dir / "spool" / "checkpoints").iterdir())
+    assert_flows_on(layout)
+
+
+def _kill_at(doomed: HostSession, progress: Progress, said: str) -> None:
+    if progress.text == said:
+        time.sleep(0.05)  # somewhere in what follows
+        doomed.kill()
