@@ -45,6 +45,10 @@ def add_template(session: Session, project: Project, *, name: str, language: str
     digest = template_digest(language, source, datastore, externals, parent.digest if parent else None)
     existing = session.exec(select(Template).where(Template.project_id == project.id, Template.digest == digest)).first()
     if existing is not None:
+        if existing.expunged_at is not None:  # what was deleted is made again: its tombstone comes back to life
+            existing.source, existing.datastore, existing.datastore_name = source, datastore, datastore_name
+            existing.externals, existing.parameters = list(externals), [p.model_dump(mode="json") for p in parameters]
+            existing.expunged_at = existing.hidden_at = None
         return existing
     if not NAME.fullmatch(name):
         raise InvalidInput(f"'{name}' cannot name a template (letters, digits, '_', '.', '-', at most 63)")

@@ -26,7 +26,8 @@ from storage.roots import RootKind, unpin
 TRANSFER, PACK = SCHEMA.tables["transfer"], SCHEMA.tables["pack"]
 PATIENCE_S = 600.0
 POLL_S = 1.0
-SCRUBBED_TABLES = ("root", "chunk", "pack", "transfer")
+SCRUBBED_TABLES = ("root", "chunk", "pack", "transfer", "template", "spec", "instance", "run", "activity_event", "record", "metadata",
+                   "metadata_change")
 
 
 class Expunged(Message):

@@ -1,0 +1,181 @@
+"""Hiding, deleting and expunging templates, instances, runs and records, alone or with all that came of them.
+
+hidden: out of the lists, and back with `unhide`. deleted: the content is gone for everybody, and what only it held in the store goes with
+the next collection. expunged: deleted, and the bytes are gone when this returns, from the store and the database's free pages.
+Whatever is taken away leaves a tombstone: its row, without content, so that trees and lists have no holes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlmodel import Session, col, delete, select
+
+from models.database import engine, reading, writing
+from models.errors import Conflict
+from models.instances import GOING_ON
+from models.settings import settings
+from models.states import RecordState, Subject
+from models.tables import ActivityEvent, Instance, Metadata, MetadataChange, Record, Run, StoredSpec, Template
+from models.tables.columns import now
+from storage.expunging import Expunged
+from storage.expunging import expunge as expunge_store
+from storage.object_url import open_objects
+from storage.roots import RootKind
+from storage.store import Store
+from swapbed import subjects
+from swapbed.lifecycle import project
+from tasks import datastores
+from tasks.holder import own_name
+
+Buried = type[Template] | type[Instance] | type[Run] | type[Record]
+
+
+@dataclass
+class Chosen:
+    """Ids. labels: of what was named."""
+
+    labels: list[str] = field(default_factory=list)
+    templates: set[str] = field(default_factory=set)
+    instances: set[str] = field(default_factory=set)
+    runs: set[str] = field(default_factory=set)
+    records: set[str] = field(default_factory=set)
+
+    def each(self) -> list[tuple[Subject, Buried, set[str]]]:
+        return [(Subject.TEMPLATE, Template, self.templates), (Subject.INSTANCE, Instance, self.instances),
+                (Subject.RUN, Run, self.runs), (Subject.RECORD, Record, self.records)]
+
+    def counts(self) -> dict[str, int]:
+        return {kind.value: len(ids) for kind, _, ids in self.each()}
+
+
+def hide(*names: str, subtree: bool = False) -> Chosen:
+    """subtree: of a template its descendants, their instances, runs and records; of an instance its runs; of a run its record."""
+    return _hidden(names, subtree, True)
+
+
+def unhide(*names: str, subtree: bool = False) -> Chosen:
+    return _hidden(names, subtree, False)
+
+
+def delete_(*names: str, subtree: bool = False) -> Chosen:
+    """May be done again after any interruption. Raises Conflict for what is in use."""
+    chosen = choose(names, subtree)
+    _bury(chosen)
+    return chosen
+
+
+def expunge(*names: str, subtree: bool = False, patience_s: float = 600) -> tuple[Chosen, Expunged]:
+    """Waits up to patience_s for transfers that may count on some of it. What other templates or records hold as well stays there."""
+    chosen = choose(names, subtree)
+    _bury(chosen)
+    return chosen, expunge_store(engine(), open_objects(settings()), project().name, [], holder=own_name(), patience_s=patience_s)
+
+
+def choose(names: Iterable[str], subtree: bool) -> Chosen:
+    chosen = Chosen()
+    for name in names:
+        named = subjects.find(name)
+        chosen.labels.append(f"{named.kind.value} {named.label}")
+        {Subject.TEMPLATE: chosen.templates, Subject.INSTANCE: chosen.instances,
+         Subject.RUN: chosen.runs, Subject.RECORD: chosen.records}[named.kind].add(named.id)
+    if subtree:
+        with reading() as session:
+            _descend(session, chosen)
+    return chosen
+
+
+def _descend(session: Session, chosen: Chosen) -> None:
+    ahead = set(chosen.templates)
+    while ahead:
+        ahead = set(session.exec(select(Template.id).where(col(Template.parent_id).in_(ahead)))) - chosen.templates
+        chosen.templates |= ahead
+    chosen.instances |= set(session.exec(select(Instance.id).where(col(Instance.template_id).in_(chosen.templates))))
+    chosen.runs |= set(session.exec(select(Run.id).where(col(Run.instance_id).in_(chosen.instances))))
+    chosen.records |= set(session.exec(select(Record.id).where(col(Record.run_id).in_(chosen.runs))))
+
+
+def _hidden(names: Iterable[str], subtree: bool, hidden: bool) -> Chosen:
+    chosen = choose(names, subtree)
+    with writing() as session:
+        for _, table, ids in chosen.each():
+            for identifier in ids:
+                row: Any = session.get_one(table, identifier)
+                row.hidden_at = now() if hidden else None
+    return chosen
+
+
+def _bury(chosen: Chosen) -> None:
+    """First it is marked as gone, then let go in the store, then emptied: killed anywhere, the next attempt finds what is left to do."""
+    with writing() as session:
+        _refuse_what_is_used(session, chosen)
+        for _, table, ids in chosen.each():
+            for identifier in ids:
+                row: Any = session.get_one(table, identifier)
+                row.expunged_at = row.expunged_at or now()
+    store = Store.of(project().name)
+    for datastore in _own_datastores(chosen):
+        store.unpin(RootKind.TEMPLATE, datastore)
+        datastores.forget(project().name, datastore)
+    for record in chosen.records:
+        store.unpin(RootKind.RECORD, record)
+    with writing() as session:
+        _empty(session, chosen)
+
+
+def _refuse_what_is_used(session: Session, chosen: Chosen) -> None:
+    for identifier in chosen.instances:
+        if (instance := session.get_one(Instance, identifier)).ended_at is None:
+            raise Conflict("the instance lives", where=instance.name, next=f"Destroy it first: swapbed destroy {instance.name}")
+    for identifier in chosen.templates:
+        living = select(Instance).where(Instance.template_id == identifier, col(Instance.ended_at).is_(None))
+        for instance in session.exec(living):
+            raise Conflict("an instance of this template lives", where=instance.name, next=f"Destroy it: swapbed destroy {instance.name}")
+    for identifier in chosen.runs:
+        if session.get_one(Run, identifier).state in GOING_ON:
+            raise Conflict("this run is not over", where=identifier, next="Stop it first: swapbed run stop INSTANCE")
+    for identifier in chosen.records:
+        if session.get_one(Record, identifier).state is RecordState.COMMITTING:
+            raise Conflict("this record is being committed", where=identifier, next="Try again in a moment")
+
+
+def _own_datastores(chosen: Chosen) -> set[str]:
+    """Those that no template has that stays."""
+    with reading() as session:
+        mine = set(session.exec(select(Template.datastore).where(col(Template.id).in_(chosen.templates)))) - {None}
+        kept = set(session.exec(select(Template.datastore).where(
+            Template.project_id == project().id, col(Template.datastore).in_(mine), col(Template.expunged_at).is_(None))))
+    return {datastore for datastore in mine - kept if datastore}
+
+
+def _empty(session: Session, chosen: Chosen) -> None:
+    for identifier in chosen.templates:
+        template = session.get_one(Template, identifier)
+        template.source = template.datastore = template.datastore_name = None
+        template.parameters, template.externals = [], []
+    for identifier in chosen.instances:
+        instance = session.get_one(Instance, identifier)
+        instance.parameters, instance.reason, instance.datastore_directory = {}, None, None
+    for identifier in chosen.runs:
+        run = session.get_one(Run, identifier)
+        run.parameters, run.inputs, run.reason = {}, [], None
+        session.exec(delete(ActivityEvent).where(col(ActivityEvent.run_id) == identifier))
+    for identifier in chosen.records:
+        record = session.get_one(Record, identifier)
+        record.root, record.reason, record.summary, record.rules, record.size_bytes, record.files = None, None, {}, {}, 0, 0
+    for kind, _, ids in chosen.each():
+        for table in (Metadata, MetadataChange):
+            session.exec(delete(table).where(col(table.subject) == kind, col(table.subject_id).in_(ids)))
+    session.flush()
+    _empty_specs(session)
+
+
+def _empty_specs(session: Session) -> None:
+    """Those that only tombstones have."""
+    used = (select(Instance.spec_id).where(col(Instance.expunged_at).is_(None))
+            .union(select(Run.spec_id).where(col(Run.expunged_at).is_(None))))
+    gone = select(StoredSpec).where(col(StoredSpec.id).not_in(used), col(StoredSpec.body).is_not(None))
+    for spec in session.exec(gone):
+        spec.body = None
