@@ -21,10 +21,12 @@ from sqlalchemy import Engine, text
 
 from models.database import connect, engine
 from models.settings import settings
+from swapbed.server import CLIENT_ENVIRONMENT
 
 ROOM = Path("/var/tmp")  # on the root file system, which can hold an overlay's upper layer
 OF_TEST, OF_SESSION = f"swapbed-test-{os.getpid()}-", f"swapbed-session-{os.getpid()}-"
 ELSEWHERE = ("SWAPBED_DATABASE_URL", "SWAPBED_STORE_URL", "SWAPBED_PREFECT_API_URL", "SWAPBED_PROJECT", "PREFECT_API_URL")
+os.environ.update(CLIENT_ENVIRONMENT)  # before anything imports Prefect: no test starts a temporary server of its own
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -84,7 +86,7 @@ def _session_directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def prefect_server(_session_directory: Path) -> str:
-    """API URL of one local server, which this process uses from now on, as do its children. Prefect must not be imported before."""
+    """API URL of one local server, which this process uses from now on, as do its children."""
     from swapbed import server
 
     with pytest.MonkeyPatch.context() as patch:
@@ -93,8 +95,10 @@ def prefect_server(_session_directory: Path) -> str:
         api = server.ensure_server()
         os.environ.update(server.client_environment(api))
         _forget()
+    from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
+    refresh_global_settings_context()  # a test's module may have imported Prefect when it was collected
     get_current_settings().flows.heartbeat_frequency = None
     return api
 

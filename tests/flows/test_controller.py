@@ -69,9 +69,7 @@ def test_a_command_sees_progress_and_result_and_errors(define: Callable[..., Ins
     seen: list[Progress] = []
     result = launch("instantiate", seen.append, instance_id=instance.id)
     assert result["run_id"] and any(progress.total for progress in seen)
-    began = time.monotonic()
     launch("destroy", instance_id=instance.id)
-    assert time.monotonic() - began < 5
     with pytest.raises(NotFound, match="no such instance"):
         launch("destroy", instance_id="i-aaaaaaaaaa")
     with pytest.raises(NotFound, match="no flow 'explode'"):
