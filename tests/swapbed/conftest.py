@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,28 @@ import pytest
 
 from models.database import engine
 from models.settings import settings
+from swapbed.cli import main, options
+from swapbed.present.output import Format
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 COMMAND = Path(sys.executable).with_name("swapbed")
-Swapbed = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass
+class Said:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+    @property
+    def parsed(self) -> Any:
+        """What it said with --format json; it must have succeeded."""
+        assert self.returncode == 0, self.stderr
+        return json.loads(self.stdout)
+
+
+Cli = Callable[..., Said]
 
 
 def call(*words: str, stdin: str | None = None, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
@@ -25,11 +44,19 @@ def call(*words: str, stdin: str | None = None, timeout_s: float = 120) -> subpr
     return subprocess.run([COMMAND, *words], capture_output=True, text=True, input=stdin, timeout=timeout_s, check=False)
 
 
-def parsed(*words: str) -> Any:
-    """What it prints with --format json; it must succeed."""
-    said = call(*words, "--format", "json")
-    assert said.returncode == 0, said.stderr
-    return json.loads(said.stdout)
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """swapbed with these words, in an empty directory; in this process, which is quicker. Needs `state_dir` or `installation`."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["swapbed", *words])
+        monkeypatch.setattr(options, "chosen", Format.TABLE)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Said(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 def offered(line: str) -> list[str]:
@@ -45,8 +72,9 @@ def face(prefect_server: str, _session_directory: Path) -> Iterator[dict[str, An
         patch.setenv("SWAPBED_STATE_DIR", str(_session_directory))
         settings.cache_clear()
         engine.cache_clear()
-        said = parsed("deploy", str(EXAMPLES / "dumbbell"), "--name", "face", "-S", "DURATION=2")
-    yield said
+        said = call("deploy", str(EXAMPLES / "dumbbell"), "--name", "face", "-S", "DURATION=2", "--format", "json")
+        assert said.returncode == 0, said.stderr
+    yield json.loads(said.stdout)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWAPBED_STATE_DIR", str(_session_directory))
         assert call("destroy", "face").returncode == 0

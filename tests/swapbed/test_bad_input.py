@@ -3,46 +3,21 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from models.errors import SwapbedError
-from swapbed.cli import main, options
-from swapbed.present.output import Format
+from tests.swapbed.conftest import Cli
 
+pytestmark = pytest.mark.usefixtures("state_dir")
 
-@dataclass
-class Said:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Cli = Callable[..., Said]
 
 GOOD = """
 parameters: {DELAY: 20ms}
 nodes: {a: {}, b: {}}
 links: [{name: wire, endpoints: [a, b], delay: "${DELAY}"}]
 """
-
-
-@pytest.fixture
-def cli(state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """swapbed with these words, in an empty directory; in this process, which is quicker."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["swapbed", *words])
-        monkeypatch.setattr(options, "chosen", Format.TABLE)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Said(int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 BAD_SOURCES = {
@@ -81,7 +56,7 @@ BAD_WORDS = {
     "an unknown instance": (["destroy", "nobody"], 4, ["nobody", "no living instance"]),
     "an unknown instance to look at": (["inspect", "nobody"], 4, ["nobody"]),
     "an unknown instance to enter": (["exec", "nobody", "h1", "true"], 4, ["nobody"]),
-    "an unknown command": (["deplloy"], 2, ["Did you mean 'deploy'?"]),
+    "an unknown command": (["deplloy"], 2, ["Did you mean 'deploy'"]),
     "an unknown option": (["validate", "good.yml", "--paramters"], 2, ["--paramters"]),
     "cp within this machine": (["cp", "here", "there"], 3, ["INSTANCE/NODE:PATH"]),
     "a picture of no known form": (["graph", "good.yml", "-w", "x.docx"], 3, [".docx", ".svg"]),

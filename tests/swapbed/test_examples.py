@@ -21,7 +21,7 @@ def played(net: swapbed.Instance) -> dict[str, results.Invocation]:
 
 
 def test_each_is_known_here() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {"dumbbell", "failover", "star100", "chain", "clab"}, \
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {"dumbbell", "failover", "star100", "chain", "clab", "sweep"}, \
         "a new example wants a test"
 
 
@@ -66,3 +66,10 @@ def test_the_demo_tells_what_came_of_it() -> None:
     for expected in ("dumbbell-1 is up", "run 1 is over: ok", "What each agent did", "throughput", "exit code 0",
                      "What was asked of links", "10 Mbit/s", "dumbbell.png", "nothing is left"):
         assert expected in said.stdout, expected
+
+
+def test_sweep_is_plotted(tmp_path: Path) -> None:
+    sweep = runpy.run_path(str(EXAMPLES / "sweep" / "sweep.py"))["main"]
+    done = sweep(tmp_path / "sweep.png", delays=("5ms",), flows=(1, 2), DURATION=1)
+    assert [point.outcome for point in done.points] == ["ok", "ok"] and all(row["flow1.throughput_bps"] > 0 for row in done.rows())
+    assert (tmp_path / "sweep.png").read_bytes()[:4] == b"\x89PNG"

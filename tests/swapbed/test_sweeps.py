@@ -1,0 +1,79 @@
+"""Sweeps: plans as data, and one that is really carried out, fails at a point, and is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import InvalidInput
+from models.sweep import POINTS_LIMIT, Point, Sweep, combinations, sweep_id, values_of
+from swapbed import lifecycle, record_verbs, sweeping
+from tasks.sweeps import read_sweep, write_sweep
+
+EXPERIMENT = """
+parameters:
+  DELAY: {default: 1ms, type: duration}
+  COUNT: {default: 1, type: integer}
+nodes: {a: {}, b: {}}
+links:
+  - {name: wire, endpoints: [a, b], delay: "${DELAY}"}
+agents:
+  pinger: {node: a, command: "ping -q -c $COUNT -i 0.05 b && test $COUNT -lt 3 && echo RESULT count $COUNT && echo RESULT run $RUN"}
+timeline:
+  0.1s: pinger run
+"""
+
+
+def test_values_of_a_parameter() -> None:
+    assert values_of("5ms, 10ms") == ["5ms", "10ms"] and values_of("1..3,9") == ["1", "2", "3", "9"]
+    assert values_of("0..100..50") == ["0", "50", "100"] and values_of("-1..1") == ["-1", "0", "1"] and values_of("") == []
+    for wrong in ("4..1", "1..999999999", "1..5..0"):
+        with pytest.raises(InvalidInput):
+            values_of(wrong)
+
+
+def test_a_grid() -> None:
+    assert combinations({"a": ["1", "2"], "b": ["x", "y"]}, 1) == [
+        {"a": "1", "b": "x"}, {"a": "1", "b": "y"}, {"a": "2", "b": "x"}, {"a": "2", "b": "y"}]
+    for grid, repeats in (({}, 1), ({"a": []}, 1), ({"a": ["1", "1"]}, 1), ({"a": ["1"]}, 0), ({"a": list(map(str, range(1000)))}, 100)):
+        with pytest.raises(InvalidInput):
+            combinations(grid, repeats)
+    assert POINTS_LIMIT < 100_000
+
+
+def test_points_are_shared_out_among_as_many_instances_as_may_live_at_once() -> None:
+    def plan(parallel: int, groups: int, done: int = 0) -> list[list[int]]:
+        points = [Point(number=n, repeat=1, parameters={}, group=n % groups, outcome="ok" if n < done else None) for n in range(12)]
+        sweep = Sweep(id="w", name="x", project="p", template_id="t", created_by="me", parallel=parallel, groups=["s"] * groups,
+                      points=points)
+        return [[point.number for point in shard] for shard in sweep.shards()]
+
+    assert plan(1, 1) == [list(range(12))] and [len(shard) for shard in plan(2, 1)] == [6, 6]
+    assert [len(shard) for shard in plan(2, 3)] == [4, 4, 4] and plan(4, 1, done=12) == [] and plan(1, 1, done=11) == [[11]]
+    assert sorted(number for shard in plan(5, 2) for number in shard) == list(range(12))
+
+
+def test_the_same_sweep_has_the_same_id() -> None:
+    assert sweep_id("d", [{"a": "1", "b": "2"}], 2) == sweep_id("d", [{"b": "2", "a": "1"}], 2) != sweep_id("d", [{"a": "1", "b": "2"}], 3)
+
+
+def test_a_sweep_with_a_failing_point_interrupted_and_resumed(installation: Path, tmp_path: Path) -> None:
+    source = tmp_path / "pings.yml"
+    source.write_text(EXPERIMENT)
+    with pytest.raises(InvalidInput):
+        sweeping.sweep(source, {"NOSUCH": ["1"]})
+    done = sweeping.sweep(source, {"DELAY": ["1ms", "2ms"], "COUNT": "1..3"}, parallel=2)
+    assert [point.outcome for point in done.points] == ["ok", "ok", "failed"] * 2
+    assert [row.get("count") for row in done.rows()] == [1, 2, None, 1, 2, None]
+    instances = {record_verbs.find(point.record_id or "").instance.id for point in done.points}
+    assert len(done.plan.groups) == 2 and len(instances) == 2  # delays change the network, counts do not
+    assert not [one for one in lifecycle.all_living() if one.template.name == "pings"]
+    assert done.plot(tmp_path / "sweep.png", "count").stat().st_size > 1000
+    for number in (1, 3):  # as if it had been interrupted
+        done.plan.points[number] = done.plan.points[number].model_copy(update={"outcome": None, "record_id": None, "results": {}})
+    write_sweep(done.plan)
+    again = sweeping.sweep(source, {"DELAY": ["1ms", "2ms"], "COUNT": "1..3"}, resume=True)
+    same = [one.record_id == other.record_id for one, other in zip(done.points, again.points, strict=True)]
+    assert same == [number not in (1, 3) for number in range(6)] and [point.outcome for point in again.points] == ["ok", "ok", "failed"] * 2
+    assert read_sweep(again.plan.id) == again.plan
