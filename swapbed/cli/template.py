@@ -93,6 +93,33 @@ def diff(before: TemplateArgument, after: TemplateArgument, output: FormatOption
         print_text(*difference_tables(found))
 
 
+@group.command()
+def export(template: TemplateArgument, target: Annotated[Path, typer.Argument(metavar="FILE", help="a tar to be written")],
+           output: FormatOption = Format.TABLE) -> None:
+    """Write a template with all its ancestors and their files into one tar."""
+    from swapbed import template_archive
+
+    written = template_archive.export(template, target)
+    if output is Format.JSON:
+        print_json({"file": str(written), "size_bytes": written.stat().st_size})
+    else:
+        print_text(str(written))
+
+
+@group.command("import")
+def import_(archive: Annotated[Path, typer.Argument(metavar="FILE", help="what `template export` wrote")],
+            name: Annotated[str | None, typer.Option("--name", "-n", help="of the tree; default: as it was")] = None,
+            output: FormatOption = Format.TABLE) -> None:
+    """Bring in an exported template with its ancestors; hashes stay what they were."""
+    from swapbed import template_archive
+
+    row = template_archive.import_(archive, name=name)
+    if output is Format.JSON:
+        print_json({"id": row.id, "template": f"{row.name}@{row.number}", "digest": row.digest})
+    else:
+        print_text(f"{row.name}@{row.number}  {row.digest[:12]}")
+
+
 def _say(committed: Committed, output: Format) -> None:
     row = committed.template
     if output is Format.JSON:
