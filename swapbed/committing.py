@@ -21,7 +21,7 @@ from swapbed.flow_process import FlowProcess
 from tasks.holder import is_dead
 from tasks.records import leftover_spools, remove_spool
 
-PERIOD_S = 0.1
+PERIOD_S = 0.2
 FIRST_RETRY_S, LAST_RETRY_S = 2.0, 60.0
 AT_ONCE = 4
 

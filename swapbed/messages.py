@@ -41,9 +41,8 @@ def _stop_run(session: Session, instance: Instance, content: dict[str, Any]) -> 
 
 def _start_run(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
     """Raises Conflict while the run before is still going on."""
-    arguments = content.get("arguments") or {}
-    run = define_run(session, instance, created_by=instance.created_by, origin="event", parameters=arguments.get("parameters"),
-                     environment_of_run=arguments.get("environment_of_run"))
+    run = define_run(session, instance, created_by=instance.created_by, origin="event", parameters=content.get("parameters"),
+                     environment_of_run=content.get("environment_of_run"))
     return Consequence("start_run", {"run_id": run.id})
 
 

@@ -118,7 +118,7 @@ def test_the_next_run_waits_for_the_end_of_the_last_and_is_defined_once(up: Inst
     run = _begin_run(up)
     flows = Pretended()
     outbox = Outbox(flows)
-    _say(up, "start-run")
+    _say(up, "start-run", content={"token": 1, "environment_of_run": "fresh"})
     _steps(outbox)
     assert flows.started == [] and _messages() == [(0, "start-run", "heard")]
     with writing() as session:
@@ -129,7 +129,7 @@ def test_the_next_run_waits_for_the_end_of_the_last_and_is_defined_once(up: Inst
     with reading() as session:
         second = session.exec(select(Run).where(Run.number == 2)).one()
     assert flows.started == [("start_run", {"run_id": second.id})] * 2  # of one and the same run
-    assert (second.origin, second.instance_id) == ("event", up.id)
+    assert (second.origin, second.instance_id, second.environment_of_run) == ("event", up.id, "fresh")
 
 
 def test_what_cannot_be_done_is_said_and_does_not_block_the_rest(up: Instance) -> None:
