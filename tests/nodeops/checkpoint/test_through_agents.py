@@ -20,7 +20,7 @@ from tests.nodeops.instances import Make, lan_spec
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("said", ["standing still", "dumped"])
-def test_an_agent_killed_while_it_captures(make: Make, session: HostSession, said: str) -> None:
+def test_agents_killed_while_they_capture_and_restore(make: Make, session: HostSession, said: str) -> None:
     """Given up, the instance goes on; asked for again, the checkpoint is made, and comes back."""
     layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
     flow(layout)
@@ -34,6 +34,8 @@ def test_an_agent_killed_while_it_captures(make: Make, session: HostSession, sai
     assert session.do("capture", wanted, CheckpointManifest) == session.do("capture", wanted, CheckpointManifest)
     session.do("destroy", ChangeInstance(instance=layout.root.name, fence=1), Nothing)
     back = RestoreCheckpoint(checkpoint="c-1", create=Create(instance=layout.root.name, name="test", fence=2, spec=spec))
+    with HostSession(Here()) as doomed, pytest.raises(HostLost):
+        doomed.do("restore_checkpoint", back, CheckpointRestored, lambda progress: _kill_at(doomed, progress, "restored"))
     session.do("restore_checkpoint", back, CheckpointRestored)
     assert session.do("restore_checkpoint", back, CheckpointRestored).attempts == 0
     session.do("forget_checkpoint", OfCheckpoint(checkpoint="c-1"), Nothing)
