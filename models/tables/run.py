@@ -32,7 +32,7 @@ class Run(SQLModel, table=True):
     begin_ns: int | None = Field(default=None, sa_type=BigInteger, description="virtual time at which its run time was 0")
     end_ns: int | None = Field(default=None, sa_type=BigInteger)
     events_collected: int = Field(default=0, sa_type=BigInteger, description="the conductor's log is in the table up to before this number")
-    created_at: datetime = Field(default_factory=now, sa_type=Instant)
+    created_at: datetime = Field(default_factory=now, sa_type=Instant, index=True)
     created_by: str
     began_at: datetime | None = Field(default=None, sa_type=Instant)
     ended_at: datetime | None = Field(default=None, sa_type=Instant)
