@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from models.manifest import ListedFile
 from models.recorded import Agents, Recorded, RecordedEvent
-from swapbed import record_export
+from swapbed import record_export, replaying
 from swapbed import record_verbs as records
 from swapbed.present import html
 from swapbed.present import records as present
+from swapbed.present.progress import Report, quiet
 from swapbed.record_difference import RecordDifference, difference
 from tasks.record_trees import recorded
 
@@ -146,6 +147,10 @@ class Record:
 
     def remove(self, path: str) -> Record:
         return Record(records.remove(self.known.row, path))
+
+    def replay(self, *, report: Report = quiet) -> Record:
+        """A new instance of its template, with its parameter values, through one run; the record of that."""
+        return Record(replaying.replay(self.id, report=report))
 
     def __repr__(self) -> str:
         return f"<record {self.id} of {self.known.name}>"

@@ -134,5 +134,22 @@ def _tell(before: Known, after: Known, output: Format) -> None:
         print_text(present.facts_table(present.of(after)))
 
 
+def replay(record: RecordArgument,
+           name: Annotated[str | None, typer.Option("--name", "-n", help="of the new instance")] = None,
+           output: FormatOption = Format.TABLE) -> None:
+    """Make a new instance from a record, live through its run again, and keep the record of that; `record diff` compares the two."""
+    from swapbed import replaying
+    from swapbed.present import records as present
+    from swapbed.present.progress import progress
+
+    with progress() as report:
+        made = replaying.replay(record, name=name, report=report)
+    if output is Format.JSON:
+        print_json(present.of(made))
+    else:
+        print_text(present.facts_table(present.of(made)))
+
+
 def register(app: typer.Typer) -> None:
+    app.command()(replay)
     app.add_typer(group, name="record")

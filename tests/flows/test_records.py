@@ -21,6 +21,7 @@ from models.protocol.host import ProgramEnded, RunProgram
 from models.settings import settings
 from models.states import RecordState
 from models.tables import Instance, Record, Run
+from models.tables.columns import now
 from nodeops.linux import mount
 from nodeops.session import HostSession
 from storage.store import Store
@@ -133,17 +134,31 @@ def test_what_a_record_holds(living: Callable[..., Instance]) -> None:
     assert not list((settings().state_dir / "spool" / "runs").iterdir())
 
 
-def test_a_daemon_that_keeps_its_log_open_through_the_next_run_does_not_change_the_record(living: Callable[..., Instance]) -> None:
+def test_a_program_that_keeps_a_log_open_through_the_next_run_does_not_change_the_record(living: Callable[..., Instance]) -> None:
     instance = living()
-    _in_node(instance, "setsid sh -c 'i=0; while :; do i=$((i+1)); echo line $i; sleep 0.01; done' "
-                       ">>/swapbed/logs/talker/1.out 2>/dev/null </dev/null & sleep 0.2")
-    (first,) = _runs(instance)
-    load("stop_run")(first.id)
-    at_the_stop = (settings().state_dir / "spool/runs" / first.id / "content/nodes/a/logs/talker/1.out").read_bytes()
-    _next_run(instance)
-    assert len(_in_node(instance, "cat /swapbed/logs/talker/1.out")) > len(at_the_stop)  # it goes on writing
-    load("finalize_record")(_record(first).id)
-    assert _files(_record(first))["nodes/a/logs/talker/1.out"] == at_the_stop and b"line" in at_the_stop
+    log = settings().instances_dir / instance.id / "upper/a/swapbed/logs/talker/1.out"
+    loop = "exec >>/swapbed/logs/talker/1.out; echo begun; while :; do echo line; sleep 0.01; done"
+    with HostSession() as host:  # `exec`, which no run's end concerns
+        writer = host.popen(["exec", instance.id, "a", "--", "sh", "-c", loop])
+    try:
+        _until(lambda: b"begun" in log.read_bytes())
+        (first,) = _runs(instance)
+        load("stop_run")(first.id)
+        at_the_stop = (settings().state_dir / "spool/runs" / first.id / "content/nodes/a/logs/talker/1.out").read_bytes()
+        _next_run(instance)
+        _until(lambda: log.stat().st_size > 2 * len(at_the_stop))  # it goes on writing
+        load("finalize_record")(_record(first).id)
+        assert _files(_record(first))["nodes/a/logs/talker/1.out"] == at_the_stop and b"line" in at_the_stop
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
 
 
 def test_an_archive_that_the_next_run_overwrites_does_not_change_the_record(living: Callable[..., Instance]) -> None:
@@ -199,13 +214,14 @@ def _unmount(place: Path) -> None:
 
 
 def test_an_open_record_becomes_final_by_its_rules_when_its_window_closes(living: Callable[..., Instance]) -> None:
-    instance = living(EXPERIMENT.replace('rules: {', 'rules: {window: 0.5s, '))
+    instance = living(EXPERIMENT.replace('rules: {', 'rules: {window: 1h, '))
     _in_node(instance, "echo no > /swapbed/archive/junk")
     (run,) = _runs(instance)
     load("stop_run")(run.id)
     assert load("finalize_record")(_record(run).id)["state"] == RecordState.OPEN
     assert "nodes/a/archive/junk" in _files(_record(run))
-    time.sleep(0.6)
+    with writing() as session:
+        session.get_one(Record, _record(run).id).window_closes_at = now()
     assert load("finalize_record")(_record(run).id)["state"] == RecordState.FINAL
     assert "nodes/a/archive/junk" not in _files(_record(run)) and "nodes/a/archive/out" in _files(_record(run))
 
