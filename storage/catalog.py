@@ -22,14 +22,15 @@ from storage.pack import Located, check_project
 from storage.transfers import epoch
 
 PACK, PROJECT, STORE = SCHEMA.tables["pack"], SCHEMA.tables["project"], SCHEMA.tables["store"]
-KNOWN = """SELECT c.hash, c.condemned, c.complete FROM chunk c JOIN pack p ON p.id = c.pack_id
-    WHERE c.hash {hashes} AND p.project_id = ? AND (p.state = 'verified' OR (p.state = 'claimed' AND p.writer = ?))"""
-RESCUE = """UPDATE chunk SET condemned = false, complete = false WHERE hash {hashes} AND condemned AND pack_id IN
-    (SELECT id FROM pack p WHERE p.project_id = ? AND (p.state = 'verified' OR (p.state = 'claimed' AND p.writer = ?))) RETURNING hash"""
-COMPLETE = """UPDATE chunk SET complete = true WHERE hash {hashes} AND NOT condemned AND pack_id IN
-    (SELECT id FROM pack WHERE project_id = ? AND state = 'verified') RETURNING 1"""
-PLACES = """SELECT c.hash, p.name, p.state, c.offset, c.stored_bytes, c.raw_bytes, c.kind FROM chunk c JOIN pack p ON p.id = c.pack_id
-    WHERE c.hash {hashes} AND p.project_id = ? AND p.state IN ('verified', 'claimed', 'damaged')"""
+# CROSS JOIN keeps SQLite from beginning with the packs of the project, of which there may be very many.
+KNOWN = """SELECT c.hash, c.condemned, c.complete FROM chunk c CROSS JOIN pack p
+    WHERE c.hash {hashes} AND p.id = c.pack_id AND p.project_id = ? AND (p.state = 'verified' OR (p.state = 'claimed' AND p.writer = ?))"""
+RESCUE = """UPDATE chunk SET condemned = false, complete = false WHERE hash {hashes} AND condemned AND EXISTS
+    (SELECT 1 FROM pack p WHERE p.id = chunk.pack_id AND p.project_id = ? AND (p.state = 'verified' OR (p.state = 'claimed' AND p.writer = ?))) RETURNING hash"""
+COMPLETE = """UPDATE chunk SET complete = true WHERE hash {hashes} AND NOT condemned AND EXISTS
+    (SELECT 1 FROM pack p WHERE p.id = chunk.pack_id AND p.project_id = ? AND p.state = 'verified') RETURNING 1"""
+PLACES = """SELECT c.hash, p.name, p.state, c.offset, c.stored_bytes, c.raw_bytes, c.kind FROM chunk c CROSS JOIN pack p
+    WHERE c.hash {hashes} AND p.id = c.pack_id AND p.project_id = ? AND p.state IN ('verified', 'claimed', 'damaged')"""
 TRUST = {"verified": 0, "claimed": 1, "damaged": 2}
 
 

@@ -1,0 +1,33 @@
+"""One storing or restoring in a process of its own, as its peers are: `python -m benchmarks.store_child STATE ingest|restore PATH LEVEL`.
+
+STATE holds catalog and store. Prints what it counted as JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from models.database import connect
+from models.manifest import TreePolicy
+from models.migrations import upgrade
+from storage.local_objects import LocalObjects
+from storage.roots import RootKind
+from storage.store import Store
+
+
+def main(state: Path, what: str, path: Path, level: int) -> None:
+    on = connect(f"sqlite:///{state}/catalog.db")
+    upgrade(on)
+    store = Store(on, LocalObjects(state / "store"), "benchmark", level)
+    if what == "ingest":
+        stored = store.store_tree(path, TreePolicy(images=("*.ram",)))
+        number = len(store.roots())
+        store.pin(RootKind.RECORD, str(number), stored.manifest)
+        print(stored.counts.model_dump_json())
+    else:
+        store.restore_tree(store.roots()[-1].manifest, path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
