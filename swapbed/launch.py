@@ -8,7 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
-from models.errors import NotFound, SwapbedError
+from pydantic import ValidationError
+
+from models.errors import InvalidInput, NotFound, SwapbedError
 from models.protocol.control import Progress, Request
 from models.protocol.launch import CANCEL, Launch, Launched
 from nodeops.control import ANSWER, short_path
@@ -25,8 +27,11 @@ def launch(flow: str, progress: Listener | None = None, **ids: str) -> dict[str,
     Interrupted (KeyboardInterrupt), it asks the flow to stop, waits until that has left a consistent state, and raises again;
     interrupted once more, it leaves the flow to itself, as it does when this process is killed.
     """
+    try:
+        request = Launch(flow=flow, ids=ids)
+    except ValidationError as error:
+        raise InvalidInput(f"'{error.errors()[0]['input']}' is not an id", where=flow) from error
     server.ensure()
-    request = Launch(flow=flow, ids=ids)
     with _connect() as controller, controller.makefile("rb") as answers:
         controller.sendall(_line(Request(id=LAUNCH, operation="launch", arguments=request.model_dump())))
         try:

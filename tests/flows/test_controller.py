@@ -74,7 +74,7 @@ def test_a_command_sees_progress_and_result_and_errors(define: Callable[..., Ins
         launch("destroy", instance_id="i-aaaaaaaaaa")
     with pytest.raises(NotFound, match="no flow 'explode'"):
         launch("explode", instance_id="i-aaaaaaaaaa")
-    with pytest.raises(InvalidInput, match="does not understand"):
+    with pytest.raises(InvalidInput, match="is not an id"):
         launch("destroy", instance_id="../../etc")
 
 
