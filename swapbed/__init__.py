@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from swapbed.record_objects import Record as Record
     from swapbed.record_objects import every as records
     from swapbed.record_objects import one as record
+    from swapbed.sweeping import sweep as sweep
     from swapbed.validation import validate as validate
 
 FLOORS = ("models", "languages", "storage", "nodeops", "tasks", "flows")
@@ -42,12 +43,12 @@ _LAZY = {
     "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
     "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
-    "templates": "swapbed.templates",
+    "sweep": "swapbed.sweeping:sweep", "templates": "swapbed.templates",
     "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
 }
 
 __all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "deploy", "graph",
-           "instances", "notes", "record", "records", "search", "templates", "topology", "validate"]
+           "instances", "notes", "record", "records", "search", "sweep", "templates", "topology", "validate"]
 
 
 def _check_floors() -> None:

@@ -1,0 +1,143 @@
+"""The flow `sweep`: a template under many combinations of parameters, each point a run with a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import Empty, Queue
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.destroy import destroy
+from flows.instantiate import instantiate
+from flows.start_run import start_run
+from flows.whole_run import carried_out, committed, patiently
+from models.database import writing
+from models.errors import SwapbedError
+from models.instances import define_instance, define_run
+from models.sweep import Point, Sweep
+from models.tables import Instance, Template
+from models.templates import load_spec, project_named
+from tasks.progress import report
+from tasks.sweeps import working_on_sweep, write_sweep
+
+ROWS_LIMIT = 500
+WORKERS_LIMIT = 32
+
+
+@dataclass
+class Going:
+    """A sweep that this process carries out: its plan, and what no worker has taken yet."""
+
+    plan: Sweep
+    shards: Queue[list[Point]]
+
+
+_going: dict[str, Going] = {}  # a task's parameters are copied, and its threads must share the plan
+
+
+@flow(flow_run_name="sweep {sweep_id}", task_runner=ThreadPoolTaskRunner(max_workers=WORKERS_LIMIT))  # type: ignore[arg-type]
+def sweep(sweep_id: str) -> dict[str, str | int]:
+    """Runs what has no outcome yet. A point that fails is noted, and stops no other; interrupted, the sweep can be resumed."""
+    with working_on_sweep(sweep_id) as plan:
+        going = _going[sweep_id] = Going(plan, Queue())
+        for shard in plan.shards():
+            going.shards.put(shard)
+        workers = [work.submit(sweep_id) for _ in range(min(plan.parallel, going.shards.qsize(), WORKERS_LIMIT))]
+        for worker in workers:
+            worker.result()
+        _publish(plan)
+    failed = sum(point.outcome != "ok" for point in plan.points)
+    return {"sweep_id": sweep_id, "points": len(plan.points), "failed": failed}
+
+
+@task(task_run_name="instances of the sweep, one after the other", cache_policy=NO_CACHE)
+def work(sweep_id: str) -> None:
+    """Take lists of points, each for one instance, until none is left."""
+    going = _going[sweep_id]
+    while True:
+        try:
+            points = going.shards.get_nowait()
+        except Empty:
+            return
+        _go_through(going.plan, points)
+
+
+def _go_through(plan: Sweep, points: list[Point]) -> None:
+    """In one instance as long as that works; after an error in another one."""
+    waiting = list(points)
+    while waiting:
+        try:
+            with _instance(plan, waiting[0]) as instance_id:
+                while waiting:
+                    point = waiting.pop(0)
+                    _run(plan, point, instance_id)
+                    if point.outcome == "error":
+                        break
+        except SwapbedError as error:  # of the instance as a whole: the point that it was made for has not been run
+            if not waiting:
+                report(f"an instance of the sweep: {error}")
+                break
+            _note(plan, waiting.pop(0), outcome="error", error=str(error))
+    for point in points:
+        if point.run_id:
+            _collect(plan, point)
+
+
+@contextmanager
+def _instance(plan: Sweep, first: Point) -> Iterator[str]:
+    with writing() as session:
+        project = project_named(session, plan.project)
+        template, spec = session.get_one(Template, plan.template_id), load_spec(session, plan.groups[first.group])
+        instance = define_instance(session, project, template, spec, created_by=plan.created_by, parameters=first.parameters,
+                                   start_run=False)
+    try:
+        instantiate(instance.id)
+        yield instance.id
+    finally:
+        patiently(destroy, instance.id)
+
+
+def _run(plan: Sweep, point: Point, instance_id: str) -> None:
+    begun = time.monotonic()
+    try:
+        with writing() as session:
+            run = define_run(session, session.get_one(Instance, instance_id), created_by=plan.created_by, parameters=point.parameters,
+                             origin="sweep", environment_of_run=plan.environment_of_run)
+        point.run_id = run.id
+        patiently(start_run, run.id)
+        over = carried_out(run.id, limit_s=plan.limit_s)
+    except SwapbedError as error:
+        _note(plan, point, outcome="error", error=str(error))
+        return
+    lasted_s = (over.end_ns - over.begin_ns) / 1e9 if over.end_ns and over.begin_ns else 0.0
+    _note(plan, point, outcome=over.outcome or "error", error=over.reason, overhead_s=round(time.monotonic() - begun - lasted_s, 3))
+
+
+def _collect(plan: Sweep, point: Point) -> None:
+    assert point.run_id
+    try:
+        record = committed(point.run_id)
+    except SwapbedError as error:
+        _note(plan, point, error=f"{point.error + '; ' if point.error else ''}no record: {error}")
+        return
+    _note(plan, point, record_id=record.id, results=record.summary.get("results", {}))
+
+
+def _note(plan: Sweep, point: Point, **values: object) -> None:
+    for name, value in values.items():
+        setattr(point, name, value)
+    plan.points[point.number] = point
+    write_sweep(plan)
+    report(f"sweep {plan.name}", sum(one.outcome is not None for one in plan.points), len(plan.points))
+
+
+def _publish(plan: Sweep) -> None:
+    rows = [{**point.parameters, "repeat": str(point.repeat), "outcome": point.outcome or "", "record": point.record_id or "",
+             **point.results} for point in plan.points[:ROWS_LIMIT]]
+    create_table_artifact(rows, key=f"sweep-{plan.id}", description=f"Sweep of {plan.name}: {len(plan.points)} points")
