@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from models.errors import Conflict, HostLost
+from models.errors import Conflict, HostLost, SwapbedError
 from models.protocol.control import Message
 from models.tables import Host
 from nodeops.session import Here, HostSession, OverSsh, Transport
@@ -38,7 +38,10 @@ _lock = threading.Lock()
 
 @contextmanager
 def session_with(host: HostReference) -> Iterator[HostSession]:
-    """One that is idle, or a new one. Lost, it is not used again. Raises Conflict in threads that `interrupt_others` has interrupted."""
+    """One that is idle, or a new one. Lost or interrupted, it is not used again.
+
+    Raises Conflict in threads that `interrupt_others` has interrupted.
+    """
     with _lock:
         if _undoing not in (None, threading.get_ident()):
             raise Conflict("the flow was interrupted, and is being undone", where=host.name)
@@ -52,8 +55,14 @@ def session_with(host: HostReference) -> Iterator[HostSession]:
             _busy.discard(session)
         session.close()
         raise
-    except BaseException:
+    except SwapbedError:
         _keep(host, session)
+        raise
+    except BaseException:  # interrupted between a request and its answer, perhaps: the next request would be given that answer
+        with _lock:
+            _busy.discard(session)
+        session.kill()
+        session.close()
         raise
     else:
         _keep(host, session)

@@ -1,0 +1,32 @@
+"""The flow `swapin`: from a durable checkpoint to an instance that goes on as if it had never been away."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.states import Cancelled, State
+
+from models.states import InstanceState
+from tasks.checkpoints import fetch_checkpoint, host_of, restore_on_host
+from tasks.places import place_nodes, placed_and_up
+from tasks.swapping import back_to_swapped_out, forget_spools
+from tasks.work import change, named, working_on
+
+
+@flow(flow_run_name=named("swapin"))
+def swapin(instance_id: str, lease: str | None = None) -> dict[str, str | int] | State:
+    """Whatever goes wrong or interrupts it, the checkpoint is as it was, and nothing of the instance stays on any host."""
+    with working_on(instance_id, "swapin", lease) as held:
+        change(held, instance_id, InstanceState.SWAPPING_IN)
+        try:
+            checkpoint_id = fetch_checkpoint(instance_id)
+            place_nodes(instance_id, str(held))
+            restored = restore_on_host(instance_id, checkpoint_id, host_of(instance_id), str(held))
+            placed_and_up(instance_id, held)
+        except KeyboardInterrupt:
+            back_to_swapped_out(instance_id, held, "swapping in was cancelled")
+            return Cancelled(message="It is swapped out, as before")
+        except BaseException as error:
+            back_to_swapped_out(instance_id, held, str(error))
+            raise
+        forget_spools(instance_id)
+    return {"instance_id": instance_id, "checkpoint_id": checkpoint_id, "late_ns": restored.late_ns}

@@ -1,0 +1,136 @@
+"""A checkpoint's way: captured on its host, stored under one root, freed; and back. Each step a task that may be done again.
+
+The spool is on the host; storing it reads it here, so the host must be this machine until hosts send by themselves.
+"""
+
+from __future__ import annotations
+
+from prefect import task
+
+from models.checkpoints import checkpoint_by_id, latest_checkpoint
+from models.database import reading, writing
+from models.errors import HostProblem
+from models.instances import instance_by_id, placements
+from models.leases import Lease
+from models.manifest import ManifestKind, ManifestRef, TreePolicy
+from models.protocol.checkpoint import CheckpointManifest, Life
+from models.protocol.conductor import Outcome
+from models.protocol.control import Nothing
+from models.protocol.host import DAEMONS, Capture, CheckpointRestored, Create, RestoreCheckpoint
+from models.states import CheckpointState
+from models.tables import Checkpoint, Project
+from models.tables.columns import now
+from models.templates import load_spec
+from models.transition import transition
+from nodeops.checkpoint.spooled import forget, spool_of
+from storage.roots import RootKind
+from storage.store import Store
+from tasks.daemons import ask_conductor
+from tasks.places import hosts_of
+from tasks.progress import Watch, report
+from tasks.sessions import HostReference, session_with
+from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
+
+POLICY = TreePolicy(images=("pages-*.img",))
+SWAPOUT_EVENTS_S = 120.0
+
+
+@task(task_run_name="events of the swapout")
+def fire_swapout_events(instance_id: str) -> None:
+    """What the experiment wants done before it goes has completed when this returns; that it failed keeps nobody from going."""
+    outcome = ask_conductor(instance_id, "swapout_events", Nothing(), Outcome, timeout_s=SWAPOUT_EVENTS_S)
+    if not outcome.ok:
+        report(f"events of the swapout failed: {outcome.error or f'code {outcome.code}'}")
+
+
+@task(task_run_name="capture on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def capture_on_host(checkpoint_id: str, host: HostReference, lease: str) -> None:
+    """The instance stands still when this returns, and its checkpoint is in the host's spool."""
+    watch = Watch(f"capture on {host.name}")
+    with session_with(host) as session:
+        manifest = session.do("capture", _wanted(checkpoint_id, Lease.parse(lease)), CheckpointManifest, watch)
+    watch.done()
+    with writing() as session:
+        transition(session, Checkpoint, checkpoint_id, CheckpointState.SPOOLED, virtual_ns=manifest.virtual_ns,
+                   requirements=manifest.requirements.model_dump(mode="json"))
+
+
+@task(task_run_name="store checkpoint", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def store_checkpoint(checkpoint_id: str, lease: str) -> None:
+    """Durable when this returns: every chunk is in the store, pinned under one root."""
+    checkpoint, project = _with_project(checkpoint_id)
+    report("storing the checkpoint")
+    store = Store.of(project)
+    stored = store.store_tree(spool_of(checkpoint_id).root, POLICY)
+    store.pin(RootKind.CHECKPOINT, checkpoint_id, stored.manifest)
+    with writing() as session:
+        transition(session, Checkpoint, checkpoint_id, CheckpointState.DURABLE, lease=Lease.parse(lease), root=stored.hash,
+                   size_bytes=stored.manifest.size_bytes, hashed_bytes=stored.counts.read_bytes, sent_bytes=stored.counts.sent_bytes,
+                   stored_bytes=stored.counts.new_bytes, durable_at=now())
+        instance = instance_by_id(session, checkpoint.instance_id)
+        instance.checkpoint_id, instance.virtual_ns = checkpoint_id, checkpoint_by_id(session, checkpoint_id).virtual_ns or 0
+
+
+def resume_on_host(checkpoint_id: str, host: HostReference, lease: Lease, reason: str) -> None:
+    """The instance goes on where it stands; the checkpoint has failed. Not a task: a flow that is being cancelled gets no more of them."""
+    with session_with(host) as session:
+        session.do("give_up_capture", _wanted(checkpoint_id, lease), Nothing)
+    with writing() as session:
+        if checkpoint_by_id(session, checkpoint_id).state is not CheckpointState.DURABLE:
+            transition(session, Checkpoint, checkpoint_id, CheckpointState.FAILED, lease=lease, reason=reason)
+
+
+@task(task_run_name="fetch checkpoint", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def fetch_checkpoint(instance_id: str) -> str:
+    """Into the spool, every chunk checked against its hash: a checkpoint that lacks something is refused before anything is made."""
+    with reading() as session:
+        checkpoint = latest_checkpoint(session, instance_by_id(session, instance_id))
+    spool = spool_of(checkpoint.id)
+    if not spool.manifest.exists():
+        report("fetching the checkpoint")
+        spool.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _, project = _with_project(checkpoint.id)
+        tree = ManifestRef(kind=ManifestKind.TREE, hash=checkpoint.root or "", size_bytes=checkpoint.size_bytes)
+        try:
+            Store.of(project).restore_tree(tree, spool.root)
+        except BaseException:
+            forget(checkpoint.id)
+            raise
+    return checkpoint.id
+
+
+@task(task_run_name="restore on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def restore_on_host(instance_id: str, checkpoint_id: str, host: HostReference, lease: str) -> CheckpointRestored:
+    """The instance goes on when this returns."""
+    with reading() as session:
+        instance = instance_by_id(session, instance_id)
+        create = Create(instance=instance_id, name=instance.name, project=session.get_one(Project, instance.project_id).name,
+                        fence=Lease.parse(lease).fence, spec=load_spec(session, checkpoint_by_id(session, checkpoint_id).spec_id),
+                        nodes=tuple(place.node for place in placements(session, instance_id)), daemons=DAEMONS)
+    watch = Watch(f"restore on {host.name}")
+    with session_with(host) as session_:
+        restored = session_.do("restore_checkpoint", RestoreCheckpoint(checkpoint=checkpoint_id, create=create), CheckpointRestored, watch)
+    watch.done()
+    return restored
+
+
+def host_of(instance_id: str) -> HostReference:
+    """The one that it is on. Raises HostProblem for another machine than this."""
+    host = hosts_of(instance_id)[0]
+    if host.address is not None:
+        raise HostProblem("checkpoints of instances on other hosts cannot be stored yet", where=host.name)
+    return host
+
+
+def _with_project(checkpoint_id: str) -> tuple[Checkpoint, str]:
+    with reading() as session:
+        checkpoint = checkpoint_by_id(session, checkpoint_id)
+        return checkpoint, session.get_one(Project, checkpoint.project_id).name
+
+
+def _wanted(checkpoint_id: str, lease: Lease) -> Capture:
+    with reading() as session:
+        checkpoint = checkpoint_by_id(session, checkpoint_id)
+        parent = checkpoint_by_id(session, checkpoint.parent_id).root if checkpoint.parent_id else None
+        return Capture(instance=checkpoint.instance_id, fence=lease.fence, checkpoint=checkpoint_id,
+                       life=Life(incarnation=checkpoint.incarnation, epoch=checkpoint.epoch, parent=parent))

@@ -1,0 +1,71 @@
+"""How a swapout and a swapin end, well or not; also for what a dead flow left half-way. Each may be done again."""
+
+from __future__ import annotations
+
+from models.checkpoints import checkpoint_by_id, checkpoints_of
+from models.database import reading, writing
+from models.instances import instance_by_id
+from models.leases import Lease
+from models.states import CheckpointState, InstanceState
+from models.tables import Checkpoint, Instance
+from models.transition import transition
+from nodeops.checkpoint.spooled import forget
+from tasks.checkpoints import host_of, resume_on_host
+from tasks.on_host import destroy_on_host
+from tasks.places import forget_placements, hosts_of
+from tasks.sessions import interrupt_others
+from tasks.work import change, flow_run_id
+
+
+def take_up_swapout(instance_id: str, lease: Lease) -> None:
+    """After the flow's death: on to the end if the checkpoint is durable, else back."""
+    if (last := _last(instance_id)) is not None and last.state is CheckpointState.DURABLE:
+        free_after_swapout(instance_id, lease)
+    else:
+        resume_in_place(instance_id, lease, "the flow that swapped it out died")
+
+
+def free_after_swapout(instance_id: str, lease: Lease) -> None:
+    """The checkpoint is durable: hosts, names and spools are freed."""
+    for host in hosts_of(instance_id):
+        destroy_on_host.fn(instance_id, host, str(lease))
+    with writing() as session:
+        forget_placements(session, instance_id)
+        transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=None, flow_run_id=flow_run_id())
+    forget_spools(instance_id)
+
+
+def resume_in_place(instance_id: str, lease: Lease, reason: str) -> None:
+    """Of a checkpoint that did not become durable: the instance goes on."""
+    interrupt_others()
+    last = _last(instance_id)
+    if last is not None and last.state in (CheckpointState.CAPTURING, CheckpointState.SPOOLED):
+        resume_on_host(last.id, host_of(instance_id), lease, reason)
+    change(lease, instance_id, InstanceState.UP, reason=f"not swapped out: {reason}")
+
+
+def back_to_swapped_out(instance_id: str, lease: Lease, reason: str) -> None:
+    """Of a swapin that did not succeed."""
+    interrupt_others()
+    for host in hosts_of(instance_id):
+        destroy_on_host.fn(instance_id, host, str(lease))
+    with writing() as session:
+        forget_placements(session, instance_id)
+        transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=f"not swapped in: {reason}",
+                   flow_run_id=flow_run_id())
+    forget_spools(instance_id)
+
+
+def forget_spools(instance_id: str) -> None:
+    """What is durable is not needed on the host any more."""
+    with reading() as session:
+        ids = [each.id for each in checkpoints_of(session, instance_id)]
+    for checkpoint_id in ids:
+        forget(checkpoint_id)
+
+
+def _last(instance_id: str) -> Checkpoint | None:
+    with reading() as session:
+        instance_by_id(session, instance_id)
+        found = checkpoints_of(session, instance_id)
+        return checkpoint_by_id(session, found[-1].id) if found else None
