@@ -26,7 +26,8 @@ PACK, PROJECT, STORE = SCHEMA.tables["pack"], SCHEMA.tables["project"], SCHEMA.t
 KNOWN = """SELECT c.hash, c.condemned, c.complete FROM chunk c CROSS JOIN pack p
     WHERE c.hash {hashes} AND p.id = c.pack_id AND p.project_id = ? AND (p.state = 'verified' OR (p.state = 'claimed' AND p.writer = ?))"""
 RESCUE = """UPDATE chunk SET condemned = false, complete = false WHERE hash {hashes} AND condemned AND EXISTS
-    (SELECT 1 FROM pack p WHERE p.id = chunk.pack_id AND p.project_id = ? AND (p.state = 'verified' OR (p.state = 'claimed' AND p.writer = ?))) RETURNING hash"""
+    (SELECT 1 FROM pack p WHERE p.id = chunk.pack_id AND p.project_id = ? AND
+    (p.state = 'verified' OR (p.state = 'claimed' AND p.writer = ?))) RETURNING hash"""
 COMPLETE = """UPDATE chunk SET complete = true WHERE hash {hashes} AND NOT condemned AND EXISTS
     (SELECT 1 FROM pack p WHERE p.id = chunk.pack_id AND p.project_id = ? AND p.state = 'verified') RETURNING 1"""
 PLACES = """SELECT c.hash, p.name, p.state, c.offset, c.stored_bytes, c.raw_bytes, c.kind FROM chunk c CROSS JOIN pack p
