@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from swapbed.cli import convert, deletion, demo, event, host, instance, link, metadata, node, record, run, server, spec, sweep, template
+from swapbed.cli import (
+    convert,
+    deletion,
+    demo,
+    event,
+    host,
+    instance,
+    link,
+    metadata,
+    node,
+    record,
+    run,
+    server,
+    spec,
+    swap,
+    sweep,
+    template,
+)
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="A workbench and testbed for replayable networking experiments.")
@@ -25,5 +42,5 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
-for noun in (spec, convert, template, instance, node, link, event, run, record, sweep, metadata, deletion, host, server, demo):
+for noun in (spec, convert, template, instance, node, link, event, run, record, swap, sweep, metadata, deletion, host, server, demo):
     noun.register(app)
