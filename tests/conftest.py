@@ -116,7 +116,7 @@ def installation(prefect_server: str, _session_directory: Path, monkeypatch: pyt
 def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """No mount (a pinned namespace is one) and no process of the test's own directories outlives it."""
     yield
-    directory = getattr(request.node, "funcargs", {}).get("tmp_path")
+    directory = (getattr(request.node, "funcargs", None) or {}).get("tmp_path")  # None: the session was interrupted
     own = (OF_TEST, f"{directory}/") if directory else (OF_TEST,)
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(name in line for name in own)]
     assert not mounts, "left mounted"
