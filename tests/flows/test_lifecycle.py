@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from sqlmodel import select
 
 from flows import load
@@ -59,7 +60,8 @@ def _wait_quiet(instance: Instance) -> None:
     ask_conductor(instance.id, "wait", Wait(until="quiet", timeout_s=20), RunInfo, timeout_s=30)
 
 
-def test_from_definition_through_two_runs_to_nothing(define: Callable[..., Instance], look: Callable[[str], Instance]) -> None:
+def test_from_definition_through_two_runs_to_nothing(database: Engine, define: Callable[..., Instance],
+                                                     look: Callable[[str], Instance]) -> None:
     instance = define(EXPERIMENT)
     outcome = load("instantiate")(instance.id)
     assert look(instance.id).state is InstanceState.UP
