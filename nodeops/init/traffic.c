@@ -175,7 +175,7 @@ static int keep_sending(struct source *source) {
         int64_t interval = source->interval_ns;
         int due = wait_for(source, interval ? next : -1, 0);
         if (source->interval_ns != interval) next = monotonic_ns();
-        if (!due || source->interval_ns != interval) continue;
+        if (traffic_ended || !due || source->interval_ns != interval) continue; /* the end may come at the very instant of a packet */
         if (send_one(source, source->size)) return -1;
         next += source->telnet ? (int64_t)exponential(&source->random, (double)source->interval_ns) : source->interval_ns;
         if (monotonic_ns() - next > LAG_LIMIT_NS) next = monotonic_ns();

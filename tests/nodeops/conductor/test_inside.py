@@ -93,6 +93,12 @@ def results(text: str) -> dict[str, float]:
     return {name: float(value) for word, name, value in map(str.split, text.splitlines()) if word == "RESULT"}
 
 
+def _datagrams(client: ConductorClient, node: str) -> int:
+    """UDP datagrams that programs of this node have read, of either version of IP (a v6 socket counts what comes by v4 as v4)."""
+    version_4, version_6 = "awk '/^Udp:/ && $2 ~ /[0-9]/ {print $2}' /proc/net/snmp", "awk '/^Udp6InDatagrams/ {print $2}' /proc/net/snmp6"
+    return sum(map(int, run(client.layout, node, f"{version_4}; {version_6}").stdout.split()))
+
+
 def test_traffic_flows_at_the_rate_asked_for(conduct: Conduct):
     client = conduct(with_parts(lan_spec("h1", "h2"), agents=(
         TrafficAgent(name="src", node="h1", role="source", protocol="udp", peer="snk", packet_size_bytes=500, rate_bps=800_000),
@@ -102,6 +108,8 @@ def test_traffic_flows_at_the_rate_asked_for(conduct: Conduct):
     client.send_event("src", "modify", Arguments(interval_s=0.05), in_s=0.5)
     client.send_event("src", "stop", in_s=1.0)
     client.wait("idle", 10)
+    source_log = client.layout.node("h1").upper / "swapbed/logs/src/1.out"
+    wait_until(lambda: _datagrams(client, "h2") >= results(source_log.read_text())["sent_packets"])  # the last may still be on its way
     info = client.stop_run()
     assert info.failed == 0
     sent, received = (results((client.layout.node(node).upper / f"swapbed/runs/1/logs/{agent}/1.out").read_text())
