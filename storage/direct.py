@@ -101,9 +101,13 @@ def node_of(manifest: ManifestRef) -> Node:
 
 
 class DirectSink:
-    """`ChunkSink` on catalog and objects: one transfer, from construction to `close` (or a `with` block's end)."""
+    """`ChunkSink` on catalog and objects: one transfer, from construction to `close` (or a `with` block's end).
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore):
+    trusting: an instance whose hosts' packs count although nobody has verified them yet: for putting together what they stored.
+    """
+
+    def __init__(self, catalog: Catalog, objects: ObjectStore, trusting: str = ""):
+        self.trusting = trusting
         self.catalog, self.objects, self.project = catalog, objects, catalog.project
         self.source = DirectSource(catalog, objects)
         self.transfer_id = transfers.open_transfer(catalog.on, catalog.project_id, "store")
@@ -119,7 +123,7 @@ class DirectSink:
             transfers.end(session, [self.transfer_id])
 
     def ask(self, hashes: Sequence[bytes], final: bool = False) -> Answer:
-        return Answer(set(hashes) - self.catalog.known(hashes, "").keys(), set())
+        return Answer(set(hashes) - self.catalog.known(hashes, self.trusting).keys(), set())
 
     def send(self, pack: Pack) -> None:
         name = pack.name.hex()
@@ -132,6 +136,8 @@ class DirectSink:
             self.catalog.claim(session, name, pack.chunks, PackState.VERIFIED)
 
     def commit(self, manifest: ManifestRef) -> None:
-        require_complete(self.source, node_of(manifest))
+        with writing(self.catalog.on) as session:
+            transfers.renew(session, self.transfer_id)  # if it is over, that is to be said, not what was collected since
+        require_complete(self.source, node_of(manifest), self.trusting)
         with writing(self.catalog.on) as session:
             transfers.hold(session, self.transfer_id, manifest)

@@ -46,15 +46,17 @@ def root_key(project: str, root_id: str) -> str:
     return f"{PREFIX}{project}/{root_id}.json"
 
 
-def pin(catalog: Catalog, objects: ObjectStore, kind: RootKind, name: str, manifest: ManifestRef, ends: Iterable[str] = ()) -> PinnedRoot:
+def pin(catalog: Catalog, objects: ObjectStore, kind: RootKind, name: str, manifest: ManifestRef, ends: Iterable[str] = (),
+        trusting: str = "") -> PinnedRoot:
     """Keep everything that the manifest reaches, until `unpin`. In place of what the root of that kind and name pinned before, if any.
 
-    ends: the transfers that brought it, which are over with this. Raises Corrupt if anything is missing; nothing is pinned then.
+    ends: the transfers that brought it, which are over with this. trusting: an instance whose hosts' packs count although nobody has
+    verified them yet; a root of that instance then hangs on them being good. Raises Corrupt if anything is missing; nothing is pinned then.
     The object is written before the row: a root without a row is found and removed by the next collection.
     """
     own = transfers.open_transfer(catalog.on, catalog.project_id, "store")
     try:
-        require_complete(DirectSource(catalog, objects), node_of(manifest))
+        require_complete(DirectSource(catalog, objects), node_of(manifest), trusting)
         root = PinnedRoot(id=new_id("root"), project=catalog.project, kind=kind, name=name, manifest=manifest, created_at=now())
         objects.put(root_key(catalog.project, root.id), root.model_dump_json().encode())
         with writing(catalog.on) as session:

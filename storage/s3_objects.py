@@ -20,10 +20,12 @@ from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 from urllib3.exceptions import HTTPError
 
 from storage.objects import Bytes, ObjectInfo, Permission, checked
+from storage.retry import with_retries
 from storage.s3_errors import explained
 
 CONNECTIONS = 32
 ATTEMPTS = 5  # by botocore, with exponential back-off and jitter
+READ_ATTEMPTS = 3  # of a whole GET: botocore does not try again when a body breaks off
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 DELETE_BATCH = 1000  # the most that one DeleteObjects takes
@@ -55,7 +57,9 @@ class S3Objects:
         if end is not None and end <= start:
             return b""
         span = f"bytes={start}" if start < 0 else f"bytes={start}-{'' if end is None else end - 1}"
-        ranged = {} if (start, end) == (0, None) else {"Range": span}
+        return with_retries(lambda: self._read(key, {} if (start, end) == (0, None) else {"Range": span}), READ_ATTEMPTS)
+
+    def _read(self, key: str, ranged: dict[str, str]) -> bytes:
         try:
             return self._client.get_object(Bucket=self.bucket, Key=self.prefix + checked(key), **ranged)["Body"].read()
         except ClientError as error:

@@ -39,14 +39,14 @@ Advance = Callable[[Progress], None]
 class Store:
     """All of it raises SwapbedErrors only: Corrupt for what is bad or missing, StoreProblem for a store that refuses."""
 
-    def __init__(self, on: Engine, objects: ObjectStore, project: str, level: int = LEVEL):
-        self.catalog, self.objects, self.level = Catalog(on, project), objects, level
+    def __init__(self, on: Engine, objects: ObjectStore, project: str, level: int = LEVEL, trusting: str = ""):
+        self.catalog, self.objects, self.level, self.trusting = Catalog(on, project), objects, level, trusting
         self._unpinned: dict[str, set[str]] = {}  # transfers that keep what was stored from being collected, by manifest
 
     @staticmethod
-    def of(project: str | None = None) -> Store:
-        """The store that the settings name."""
-        return Store(engine(), open_objects(settings()), project or settings().project)
+    def of(project: str | None = None, trusting: str = "") -> Store:
+        """The store that the settings name. trusting: see `storage.direct.DirectSink`; for what an instance's hosts have just stored."""
+        return Store(engine(), open_objects(settings()), project or settings().project, trusting=trusting)
 
     def store_tree(self, directory: str | os.PathLike, policy: TreePolicy = EVERYTHING, progress: Advance | None = None) -> Stored:
         """See `storage.trees.store_tree`. Pin it within the hour."""
@@ -108,7 +108,8 @@ class Store:
 
     def pin(self, kind: RootKind, name: str, manifest: ManifestRef, ends: Iterable[str] = ()) -> PinnedRoot:
         """See `storage.roots.pin`. The transfers by which this object stored it, and its parts, are over with it."""
-        root = pin(self.catalog, self.objects, kind, name, manifest, [*ends, *self._unpinned.get(manifest.hash, ())])
+        root = pin(self.catalog, self.objects, kind, name, manifest, [*ends, *self._unpinned.get(manifest.hash, ())],
+                   self.trusting)
         self._unpinned.pop(manifest.hash, None)
         return root
 
@@ -131,7 +132,7 @@ class Store:
     @contextmanager
     def _storing(self) -> Iterator[DirectSink]:
         """A sink whose transfer outlives the block only if all goes well."""
-        sink = DirectSink(self.catalog, self.objects)
+        sink = DirectSink(self.catalog, self.objects, self.trusting)
         try:
             yield sink
         except BaseException:

@@ -44,12 +44,12 @@ def open_transfer(on: Engine, project_id: str, operation: str, *, instance: str 
     return name
 
 
-def renew(session: Session, transfer_id: str, life_s: float = LIFE_S, **columns: object) -> None:
+def renew(session: Session, transfer_id: str, life_s: float = LIFE_S) -> None:
     """It is used now, and lives at least life_s longer. Raises Denied if it is over."""
     until = DatabaseNow() + life_s
     alive = session.connection().execute(
         update(TRANSFER).where(TRANSFER.c.id == transfer_id, TRANSFER.c.state == TransferState.OPEN, TRANSFER.c.expires_s > DatabaseNow())
-        .values(expires_s=case((TRANSFER.c.expires_s > until, TRANSFER.c.expires_s), else_=until), **columns))
+        .values(expires_s=case((TRANSFER.c.expires_s > until, TRANSFER.c.expires_s), else_=until)))
     if alive.rowcount != 1:
         raise Denied("this transfer is over, or was silent for too long", where=f"transfer {transfer_id}",
                      next="Begin a new one; what has arrived is not sent again")
@@ -62,6 +62,8 @@ def end(session: Session, transfers: Iterable[str], state: TransferState = Trans
 
 
 def hold(session: Session, transfer_id: str, manifest: ManifestRef) -> None:
-    """The transfer has committed this manifest: it lives HOLD_S longer, so that it can be pinned."""
+    """The transfer has committed this manifest: it lives HOLD_S longer, so that it can be pinned. Raises Denied if it is over."""
+    renew(session, transfer_id, HOLD_S)
     held = session.connection().execute(select(TRANSFER.c.manifests).where(TRANSFER.c.id == transfer_id)).scalar_one()
-    renew(session, transfer_id, HOLD_S, manifests=[*held, manifest.model_dump(mode="json")])
+    session.connection().execute(update(TRANSFER).where(TRANSFER.c.id == transfer_id).values(
+        manifests=[*held, manifest.model_dump(mode="json")]))

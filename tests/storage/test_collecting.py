@@ -128,6 +128,15 @@ def test_a_transfer_that_expired_cannot_pin_what_is_gone(store: Store, tmp_path:
     assert store.roots() == []
 
 
+def test_a_transfer_that_was_forgotten_is_told_so(store: Store, tmp_path: Path) -> None:
+    sink = DirectSink(store.catalog, store.objects)
+    stored = store.store_tree(make_tree(tmp_path / "tree"))
+    end_transfers(store)
+    sweep(store)  # which removes the rows of transfers that ended long ago
+    with pytest.raises(Denied, match="over"):
+        sink.commit(stored.manifest)
+
+
 def test_a_hole_below_a_root_stops_everything(store: Store, tmp_path: Path) -> None:
     stored = store.store_tree(make_tree(tmp_path / "tree"))
     store.pin(RootKind.RECORD, "r-1", stored.manifest)

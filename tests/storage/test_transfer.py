@@ -89,6 +89,19 @@ def test_what_one_instance_sent_is_told_to_others_only_after_it_was_verified(any
     assert first.counts.new_chunks > 60
 
 
+def test_an_instance_can_pin_what_its_own_hosts_sent_before_it_is_verified(any_store: Store, gate: Gate, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    with storing(any_store, gate, "i-one") as host:
+        part = store_tree(host, tree).manifest
+    with pytest.raises(Corrupt):
+        any_store.pin(RootKind.CHECKPOINT, "c-1", part)
+    own = Store(any_store.catalog.on, any_store.objects, "test", trusting="i-one")
+    whole = own.store_collection({"node/a": part}, b"note")
+    own.pin(RootKind.CHECKPOINT, "c-1", whole, ends=[host.transfer_id])
+    own.restore_tree(own.read_collection(whole).members["node/a"], tmp_path / "again")
+    assert snapshot(tmp_path / "again") == snapshot(tree)
+
+
 def test_a_pack_may_still_be_replaced_so_it_is_not_verified_yet(any_store: Store, gate: Gate, tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(os.urandom(100_000))
     with storing(any_store, gate) as host:
@@ -280,16 +293,17 @@ def test_path_tricks_at_the_gate(local_gate: Gate, path: str) -> None:
 
 @pytest.mark.parametrize("name", [b"..", b".", b"", b"a/b", b"a\0b", b"x" * 256])
 def test_names_in_a_manifest_that_would_leave_its_tree(store: Store, tmp_path: Path, name: bytes) -> None:
-    with DirectSink(store.catalog, store.objects) as sink, Ingest(sink) as ingest:
-        chunk = ingest.submit([b"root:x:0:0"]).result()[0]
-        entry = Entry(name, FileType.FILE, 0o644, size=10, records=pack_records([(chunk, 10)]))
-        directory = ingest.node(Kind.DIRECTORY, encode_directory([entry]))
-        tree = ingest.node(Kind.TREE, encode_tree(Entry(b"", FileType.DIRECTORY, 0o755, node=directory)))
-        ingest.finish()
-    with pytest.raises(Corrupt, match="not a file name|names of a directory"):
-        store.restore_tree(tree.hex(), tmp_path / "out")
-    with pytest.raises(Corrupt):
-        sink.commit(ManifestRef(kind=ManifestKind.TREE, hash=tree.hex(), size_bytes=0))
+    with DirectSink(store.catalog, store.objects) as sink:
+        with Ingest(sink) as ingest:
+            chunk = ingest.submit([b"root:x:0:0"]).result()[0]
+            entry = Entry(name, FileType.FILE, 0o644, size=10, records=pack_records([(chunk, 10)]))
+            directory = ingest.node(Kind.DIRECTORY, encode_directory([entry]))
+            tree = ingest.node(Kind.TREE, encode_tree(Entry(b"", FileType.DIRECTORY, 0o755, node=directory)))
+            ingest.finish()
+        with pytest.raises(Corrupt, match="not a file name|names of a directory"):
+            store.restore_tree(tree.hex(), tmp_path / "out")
+        with pytest.raises(Corrupt):
+            sink.commit(ManifestRef(kind=ManifestKind.TREE, hash=tree.hex(), size_bytes=0))
 
 
 @pytest.mark.parametrize("name", ["../../x", "A" * 64, "0" * 63])
