@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlmodel import Session
 
@@ -27,38 +26,39 @@ NOTHING = Consequence()
 def consequence(session: Session, message: OutboxMessage) -> Consequence | None:
     """None: this Swapbed does not know what that is. May write rows (of a run that is to start), and raises Conflict where it must wait."""
     decide = DECISIONS.get(message.kind)
-    return decide(session, instance_by_id(session, message.instance_id), message.content) if decide else None
+    return decide(session, instance_by_id(session, message.instance_id), message) if decide else None
 
 
-def _terminate(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+def _terminate(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
     return Consequence("destroy", {"instance_id": instance.id})
 
 
-def _stop_run(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+def _stop_run(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
+    """Of a run that is over since, when somebody was faster than this message: nothing; the one that follows it was not meant."""
     run = current_run(session, instance.id)
-    return Consequence("stop_run", {"run_id": run.id}) if run else NOTHING
+    return Consequence("stop_run", {"run_id": run.id}) if run and run.number == message.run else NOTHING
 
 
-def _start_run(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+def _start_run(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
     """Raises Conflict while the run before is still going on."""
-    run = define_run(session, instance, created_by=instance.created_by, origin="event", parameters=content.get("parameters"),
-                     environment_of_run=content.get("environment_of_run"))
+    run = define_run(session, instance, created_by=instance.created_by, origin="event", parameters=message.content.get("parameters"),
+                     environment_of_run=message.content.get("environment_of_run"))
     return Consequence("start_run", {"run_id": run.id})
 
 
-def _node_died(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+def _node_died(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
     """The node is marked; what its `failure` says is the conductor's and the user's affair until a flow for it exists."""
     for place in placements(session, instance.id):
-        if place.node == content.get("node"):
+        if place.node == message.content.get("node"):
             place.state = PlacementState.DEAD
     return NOTHING
 
 
-def _nothing(session: Session, instance: Instance, content: dict[str, Any]) -> Consequence:
+def _nothing(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
     return NOTHING
 
 
-DECISIONS: dict[str, Callable[[Session, Instance, dict[str, Any]], Consequence]] = {
+DECISIONS: dict[str, Callable[[Session, Instance, OutboxMessage], Consequence]] = {
     "terminate": _terminate, "stop-run": _stop_run, "start-run": _start_run, "run-ended": _stop_run, "node-died": _node_died,
     "quiet": _nothing, "idle": _nothing, "message": _nothing,
 }

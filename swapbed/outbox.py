@@ -171,7 +171,8 @@ def _lines(instance: str, host: HostReference, since: int) -> list[OutboxLine]:
 def _store(key: Key, lines: list[OutboxLine]) -> None:
     instance, host = key
     with writing() as session:
-        session.add_all(OutboxMessage(instance_id=instance, host_id=host, number=line.number, kind=line.kind, content=line.content)
+        session.add_all(OutboxMessage(instance_id=instance, host_id=host, number=line.number, kind=line.kind, content=line.content,
+                                      run=line.run)
                         for line in lines)
 
 

@@ -118,9 +118,13 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     directory = (getattr(request.node, "funcargs", None) or {}).get("tmp_path")  # None: the session was interrupted
     own = (OF_TEST, f"{directory}/") if directory else (OF_TEST,)
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(name in line for name in own)]
-    assert not mounts, "left mounted"
-    assert not list(_processes_naming(own)), "left running"
+    mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(name in line for name in own)}
+    left = (mounts | set(_processes_naming(own))) - _reported
+    _reported.update(left)
+    assert not left, "left mounted or running"
+
+
+_reported: set[str] = set()  # one test's failure is not the failure of all that follow
 
 
 def _processes_naming(own: tuple[str, ...]) -> Iterator[str]:

@@ -22,6 +22,7 @@ class OutboxMessage(SQLModel, table=True):
     number: int = Field(primary_key=True, sa_type=BigInteger)
     kind: str = Field(description="terminate, stop-run, start-run, swapout, node-died, …")
     content: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    run: int | None = Field(default=None, description="number of the run that was going on when it was said")
     flow: str | None = Field(default=None, description="what it was turned into; None: not yet, or nothing was to be done")
     ids: dict[str, str] = Field(default_factory=dict, sa_type=Json)
     state: MessageState = Field(default=MessageState.HEARD, sa_type=Choice(MessageState), index=True)

@@ -62,7 +62,7 @@ def _wait_quiet(instance: Instance) -> None:
 
 def test_from_definition_through_two_runs_to_nothing(database: Engine, define: Callable[..., Instance],
                                                      look: Callable[[str], Instance]) -> None:
-    instance = define(EXPERIMENT)
+    instance = define(EXPERIMENT, name=f"life-{database.dialect.name}")  # artifacts of the other tests' instances have other names
     outcome = load("instantiate")(instance.id)
     assert look(instance.id).state is InstanceState.UP
     with reading() as session:

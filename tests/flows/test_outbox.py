@@ -53,12 +53,12 @@ def up(database: Engine, define: Callable[..., Instance]) -> Instance:
     return instance
 
 
-def _say(instance: Instance, *kinds: str, content: dict[str, Any] | None = None) -> None:
+def _say(instance: Instance, *kinds: str, content: dict[str, Any] | None = None, run: int = 1) -> None:
     path = InstanceLayout(settings().instances_dir / instance.id).outbox
     number = len(path.read_text().splitlines()) if path.exists() else 0
     with path.open("a") as outbox:
         for offset, kind in enumerate(kinds):
-            line = OutboxLine(number=number + offset, kind=kind, content=content or {}, virtual_ns=0, at=now())
+            line = OutboxLine(number=number + offset, kind=kind, content=content or {}, run=run, virtual_ns=0, at=now())
             outbox.write(line.model_dump_json() + "\n")
 
 
@@ -82,6 +82,12 @@ def _begin_run(instance: Instance) -> str:
     return run.id
 
 
+def _end_run(run_id: str) -> None:
+    with writing() as session:
+        for state in (RunState.STOPPING, RunState.OVER):
+            transition(session, Run, run_id, state)
+
+
 def test_messages_become_flows_in_order_and_once(up: Instance) -> None:
     run = _begin_run(up)
     flows = Pretended()
@@ -92,6 +98,18 @@ def test_messages_become_flows_in_order_and_once(up: Instance) -> None:
     assert [state for _, _, state in _messages()] == ["handled"] * 4
     _steps(Outbox(flows))  # another controller finds nothing to do
     assert len(flows.started) == 2
+
+
+def test_a_message_of_a_run_that_is_over_does_not_end_the_next_one(up: Instance) -> None:
+    _end_run(_begin_run(up))
+    second = _begin_run(up)
+    flows = Pretended()
+    _say(up, "stop-run", "run-ended", run=1)
+    _steps(Outbox(flows))
+    assert flows.started == [] and [state for _, _, state in _messages()] == ["handled"] * 2
+    _say(up, "stop-run", run=2)
+    _steps(Outbox(flows))
+    assert flows.started == [("stop_run", {"run_id": second})]
 
 
 def test_a_flow_that_finds_somebody_at_work_is_tried_again(up: Instance) -> None:
