@@ -24,49 +24,49 @@ def _title(spec: Spec) -> str:
 
 def _calls(spec: Spec, datastore: str | None) -> Iterator[str]:
     own = plain_spec.own_fields(spec)
-    yield _call("name", own.pop("name"))
+    yield write_call("name", own.pop("name"))
     if "description" in own:
-        yield _call("describe", own.pop("description"))
+        yield write_call("describe", own.pop("description"))
     if datastore is not None:
-        yield _call("datastore", datastore)
+        yield write_call("datastore", datastore)
     for name, said in plain_spec.parameters(spec).items():
-        yield _call("parameter", name, **said)
+        yield write_call("parameter", name, **said)
     hooks = {key: own.pop(key) for key in ("on_start", "on_stop") if key in own}
     for key, value in own.items():
-        yield _call("environment", value) if key == "environment" else _call("rules", **value) if key == "rules" else _call(key, value)
+        yield write_call("rules", **value) if key == "rules" else write_call(key, value)
     for node in spec.nodes:
-        yield _call("node", node.name, **plain_spec.node(node))
+        yield write_call("node", node.name, **plain_spec.node(node))
     for lan, said in plain_spec.lans(spec):
         if lan.kind == "link":
-            yield _call("link", *said.pop("endpoints"), name=lan.name, **said)
+            yield write_call("link", *said.pop("endpoints"), name=lan.name, **said)
         else:
-            yield _call("lan", lan.name, said.pop("members"), **said)
+            yield write_call("lan", lan.name, said.pop("members"), **said)
     yield from _activity(spec)
     for key, value in hooks.items():
-        yield _call(key, value)
+        yield write_call(key, value)
 
 
 def _activity(spec: Spec) -> Iterator[str]:
     for agent in spec.agents:
         said = plain_spec.agent(agent)
         if isinstance(agent, TrafficAgent):
-            yield _call("traffic_end", agent.name, said.pop("node"), said.pop("role"), said.pop("traffic"), **said)
+            yield write_call("traffic_end", agent.name, said.pop("node"), said.pop("role"), said.pop("traffic"), **said)
         else:
-            yield _call("program", agent.name, said.pop("node"), said.pop("command", ""), **said)
+            yield write_call("program", agent.name, said.pop("node"), said.pop("command", ""), **said)
     for group in spec.groups:
-        yield _call("group", group.name, list(group.members))
+        yield write_call("group", group.name, list(group.members))
     for sequence in spec.sequences:
         handler = {"on_error": sequence.on_error} if sequence.on_error else {}
-        yield _call("sequence", sequence.name, plain_spec.sequence(sequence), **handler)
+        yield write_call("sequence", sequence.name, plain_spec.sequence(sequence), **handler)
     for timeline in spec.timelines:
-        yield f"timeline = {_call('timeline', timeline.name)}"
+        yield f"timeline = {write_call('timeline', timeline.name)}"
         for at, event in plain_spec.timeline(timeline):
-            yield _call("at", at, event, target="timeline")
+            yield write_call("at", at, event, target="timeline")
     for at, event in plain_spec.timeline(spec):
-        yield _call("at", at, event)
+        yield write_call("at", at, event)
 
 
-def _call(verb: str, *arguments: Plain, target: str = "net", **settings: Any) -> str:
+def write_call(verb: str, *arguments: Plain, target: str = "net", **settings: Any) -> str:
     """On one line, or an argument a line where that would be long; every keyword here is a word, so an identifier."""
     pieces = [repr(_tidy(argument)) for argument in arguments] + [f"{key}={_tidy(value)!r}" for key, value in settings.items()]
     line = f"{target}.{verb}({', '.join(pieces)})"

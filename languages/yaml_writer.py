@@ -20,7 +20,7 @@ def write_yaml(spec: Spec, datastore: str | None = None) -> str:
     lans = list(plain_spec.lans(spec))
     kinds = [lan.kind for lan, _ in lans]
     apart = kinds == sorted(kinds, reverse=True)  # every link before every LAN: the order needs no saying
-    parameters = {name: {**said, **({"default": _escaped(said["default"])} if "default" in said else {})}
+    parameters = {name: {**said, **({"default": escaped(said["default"])} if "default" in said else {})}
                   for name, said in plain_spec.parameters(spec).items()}
     document: dict[str, Plain] = {
         **plain_spec.own_fields(spec), "datastore": datastore, "parameters": parameters,
@@ -35,23 +35,24 @@ def write_yaml(spec: Spec, datastore: str | None = None) -> str:
         "timeline": [{at: event} for at, event in plain_spec.timeline(spec)],
     }
     said = {key: value for key, value in document.items() if value not in (None, {}, [])}
-    return "\n".join(_dump(key, value if key == "parameters" else _escaped(value)) for key, value in said.items())
+    return "\n".join(write_section(key, value if key == "parameters" else escaped(value), key in _LINE_BY_LINE)
+                     for key, value in said.items())
 
 
-def _dump(key: str, value: Plain) -> str:
-    """Leaves in one line; what happens, an event a line."""
+def write_section(key: str, value: Plain, line_by_line: bool) -> str:
+    """A key with what is under it: leaves in one line; or, of what happens, an event a line."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    leaves = None if key not in _LINE_BY_LINE and any(isinstance(part, (dict, list)) for part in inner) else False
+    leaves = None if not line_by_line and any(isinstance(part, (dict, list)) for part in inner) else False
     return yaml.dump({key: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=130, default_flow_style=leaves)
 
 
-def _escaped(value: Plain) -> Plain:
+def escaped(value: Plain) -> Plain:
     """A dollar sign that would begin an expression is written twice."""
     if isinstance(value, str):
         return _DOLLAR.sub("$$", value)
     if isinstance(value, dict):
-        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
-    return [_escaped(inner) for inner in value] if isinstance(value, list) else value
+        return {escaped(key): escaped(inner) for key, inner in value.items()}
+    return [escaped(inner) for inner in value] if isinstance(value, list) else value
 
 
 class _Dumper(yaml.SafeDumper):

@@ -23,13 +23,13 @@ ALL_LANS = "__all_lans"
 
 
 class EventWriter:
-    """names: what each target is called in the program."""
+    """names: what each target is called in the program. refer: how such a name is written; by default as the variable that holds it."""
 
-    def __init__(self, spec: Spec, names: Callable[[str], str]):
+    def __init__(self, spec: Spec, names: Callable[[str], str], refer: Callable[[str], str] = reference):
         self._kinds = spec.targets()
         self._groups = {group.name: group for group in spec.groups}
         self._lans = {lan.name: lan for lan in spec.lans}
-        self._names = names
+        self._refer = lambda name: refer(names(name))
 
     def words(self, event: Event) -> Iterator[list[str]]:
         """The event as one ns event or several, each as Tcl words; none if ns has no word for it."""
@@ -39,7 +39,7 @@ class EventWriter:
         kind = self._kinds[event.target]
         group = self._groups.get(event.target)
         judged = self._kinds[group.members[0]] if group is not None and group.members else kind
-        target = "$ns" if kind is TargetKind.INSTANCE else reference(self._names(event.target))
+        target = "$ns" if kind is TargetKind.INSTANCE else self._refer(event.target)
         written = {TargetKind.INSTANCE: _instance, TargetKind.PROGRAM: _program, TargetKind.TRAFFIC: _traffic, TargetKind.LAN: self._lan,
                    TargetKind.NODE: _node}.get(judged, _started)(event)
         for words in written:
@@ -50,7 +50,7 @@ class EventWriter:
         queue = ""
         lan = self._lans.get(event.target)
         if a.member is not None and lan is not None:
-            queue = f"[{reference(self._names(lan.name))} Queue {reference(self._names(a.member))}]"
+            queue = f"[{self._refer(lan.name)} Queue {self._refer(a.member)}]"
         if event.verb.startswith("trace-"):
             yield [*([queue] if queue else []), "trace", event.verb.removeprefix("trace-")]
         elif event.verb != "modify":

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from languages.expression import calculate, substitute
-from languages.yaml_writer import _escaped
+from languages.yaml_writer import escaped
 
 VALUES = {"N": "3", "DELAY": "20ms", "RATE": "10Mb", "LOSS": "1%", "NAME": "alpha", "HALF": "0.5", "EMPTY": ""}
 
@@ -85,4 +85,4 @@ def test_any_text_substitutes_or_raises_valueerror(text: str) -> None:
 
 @given(st.text(alphabet="${}ab \n", max_size=30))
 def test_what_the_writer_escapes_reads_as_it_was(text: str) -> None:
-    assert substitute(_escaped(text), {}) == text
+    assert substitute(escaped(text), {}) == text
