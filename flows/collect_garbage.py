@@ -11,12 +11,20 @@ from tasks.store_upkeep import collect_store, verify_store
 
 
 @flow(flow_run_name="collect garbage")
-def collect_garbage() -> dict[str, int]:
-    """Scheduled; a run frees what the one before has condemned, and condemns what became unreachable since. May be killed at any point."""
+def collect_garbage(dry_run: bool = False) -> dict[str, int | str]:
+    """Scheduled; a run frees what the one before has condemned, and condemns what became unreachable since. May be killed at any point.
+
+    dry_run: tell what the next runs would free, and free nothing.
+    """
     verified = verify_store()
-    collected = collect_store()
+    collected = collect_store(dry_run=dry_run)
     create_table_artifact(key="store-garbage", table=rows(verified, collected), description="The store's garbage")
-    return {"freed_bytes": collected.freed_bytes, "condemned_bytes": collected.condemned_bytes, "deleted_packs": collected.deleted_packs}
+    return {"verified_packs": verified.verified, "damaged_packs": len(verified.damaged), **figures(collected)}
+
+
+def figures(collected: Collected) -> dict[str, int | str]:
+    """As one line each: a flow's result holds no lists."""
+    return {name: "\n".join(value) if isinstance(value, tuple) else value for name, value in collected}
 
 
 def rows(verified: Verified, collected: Collected) -> list[dict[str, str | int]]:

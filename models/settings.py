@@ -9,8 +9,17 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class OwnStore(BaseModel):
+    """The object store that `swapbed up --store` started, as settings: what STATE_DIR/s3/settings.json holds."""
+
+    store_url: str
+    store_endpoint: str
+    store_access_key: str
+    store_secret_key: str
 
 
 class Settings(BaseSettings):
@@ -40,6 +49,10 @@ class Settings(BaseSettings):
         return self.state_dir / "instances"
 
     @property
+    def own_store_file(self) -> Path:
+        return self.state_dir / "s3" / "settings.json"
+
+    @property
     def effective_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir}/swapbed.db"
 
@@ -57,5 +70,19 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings, read once; tests call `settings.cache_clear()` after changing the environment."""
-    return Settings()
+    """This process's settings, read once; tests call `settings.cache_clear()` after changing the environment.
+
+    Where none names a store, it is the one that `swapbed up --store` has started, if any.
+    """
+    known = Settings()
+    if known.store_url is None and (own := own_store(known)) is not None:
+        return known.model_copy(update=own.model_dump())
+    return known
+
+
+def own_store(known: Settings) -> OwnStore | None:
+    """Who may not read the state directory can use no store in it, and most commands need none."""
+    try:
+        return OwnStore.model_validate_json(known.own_store_file.read_text())
+    except (FileNotFoundError, PermissionError):
+        return None

@@ -68,10 +68,11 @@ class _Row(NamedTuple):
 
 
 def check(on: Engine, objects: ObjectStore, *, deep: bool = False, repair: bool = False, holder: str = "check",
-          progress: Callable[[int, int], None] = lambda done, total: None) -> Checked:
-    """Look at all projects. progress: packs looked at, of all. Repair excludes collections; looking alone disturbs nobody."""
+          is_dead: Callable[[str], bool] | None = None, progress: Callable[[int, int], None] = lambda done, total: None) -> Checked:
+    """Look at all projects. progress: packs looked at, of all. Repair excludes collections (is_dead: see `models.leases.acquire`); looking
+    alone disturbs nobody."""
     if repair:
-        with held(Subject.STORE, "store", holder=holder, purpose="repair the store", on=on):
+        with held(Subject.STORE, "store", holder=holder, purpose="repair the store", is_dead=is_dead, on=on):
             return _check(on, objects, deep, True, progress)
     return _check(on, objects, deep, False, progress)
 

@@ -63,13 +63,15 @@ class Collected(Message):
 
 
 def collect(on: Engine, objects: ObjectStore, *, holder: str, dry_run: bool = False, everything: bool = False,
-            step: Callable[[str], None] = lambda name: None) -> Collected:
+            step: Callable[[str], None] = lambda name: None, is_dead: Callable[[str], bool] | None = None) -> Collected:
     """One collection. everything: rewrite every pack that has a dead byte, as expunging needs it. step: told each step's name before it.
+    is_dead: see `models.leases.acquire`; with it nobody waits for a collector that was killed.
 
     Raises Conflict while another collection is at work, Corrupt if a root has a hole or the catalog is older than the store.
     """
     store_mark.require_current(on, objects)
-    with held(Subject.STORE, "store", holder=holder, purpose="collect garbage", on=on) as lease, on.connect() as connection:
+    collecting = held(Subject.STORE, "store", holder=holder, purpose="collect garbage", is_dead=is_dead, on=on)
+    with collecting as lease, on.connect() as connection:
         return _Collection(on, objects, lease, connection, step).run(dry_run, everything)
 
 

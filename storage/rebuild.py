@@ -43,13 +43,13 @@ class Rebuilt(Message):
     incomplete: tuple[str, ...] = ()
 
 
-def rebuild(on: Engine, objects: ObjectStore, *, holder: str = "rebuild",
+def rebuild(on: Engine, objects: ObjectStore, *, holder: str = "rebuild", is_dead: Callable[[str], bool] | None = None,
             progress: Callable[[int, int], None] = lambda done, total: None) -> Rebuilt:
     """Forget what the catalog says of packs, chunks and roots, and read it from the store. Every byte is read and verified.
 
-    All transfers are over with it. progress: packs read, of all. Killed half-way, it is begun anew.
+    All transfers are over with it. progress: packs read, of all. Killed half-way, it is begun anew. is_dead: see `models.leases.acquire`.
     """
-    with held(Subject.STORE, "store", holder=holder, purpose="rebuild the catalog", on=on):
+    with held(Subject.STORE, "store", holder=holder, purpose="rebuild the catalog", is_dead=is_dead, on=on):
         _forget(on)
         store_mark.adopt(on, objects)
         found = sorted((info for info in objects.listing(PREFIX)), key=lambda info: info.modified_s)

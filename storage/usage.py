@@ -1,4 +1,4 @@
-"""How much is in the store, and what it is good for: sizes and ratios per kind of root, and what one root alone holds."""
+"""How much is in the store, and what it is good for: sizes and ratios per kind of root, and what some roots alone hold."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class StoreUsage(Message):
 
 
 class RootUsage(Message):
-    """What one root reaches, and what would be freed with it because no other root reaches it."""
+    """What these roots together reach, and what would be freed with them because no other root reaches it."""
 
-    root: PinnedRoot
+    roots: tuple[PinnedRoot, ...]
     logical_bytes: int
     unique_bytes: int
     stored_bytes: int
@@ -89,15 +89,16 @@ def usage_of_store(on: Engine, objects: ObjectStore, project: str) -> StoreUsage
                       garbage_bytes=max(0, int(size) - stored), chunks=count)
 
 
-def usage_of_root(on: Engine, objects: ObjectStore, project: str, kind: RootKind, name: str) -> RootUsage:
-    """NotFound if no such root is pinned."""
+def usage_of_roots(on: Engine, objects: ObjectStore, project: str, names: Iterable[tuple[RootKind, str]]) -> RootUsage:
+    """NotFound if one of them is not pinned."""
     catalog = Catalog(on, project)
-    root = find_root(catalog, kind, name)
+    chosen = [find_root(catalog, kind, name) for kind, name in names]
+    ids = {root.id for root in chosen}
     with on.connect() as connection:
-        _marked(connection, catalog, objects, [other for other in list_roots(catalog) if other.id != root.id], "others")
-        _, unique, stored = _marked(connection, catalog, objects, [root])
+        _marked(connection, catalog, objects, [other for other in list_roots(catalog) if other.id not in ids], "others")
+        _, unique, stored = _marked(connection, catalog, objects, chosen)
         own = _sum(connection, besides=NOT_OTHERS)
-    return RootUsage(root=root, logical_bytes=root.manifest.size_bytes, unique_bytes=unique, stored_bytes=stored, own_chunks=own[0],
+    return RootUsage(roots=tuple(chosen), logical_bytes=_logical(chosen), unique_bytes=unique, stored_bytes=stored, own_chunks=own[0],
                      own_bytes=own[1], own_stored_bytes=own[2])
 
 

@@ -1,4 +1,5 @@
-"""The local Prefect server: started on demand, once, on a free port of the loopback, with the controller beside it.
+"""The local Prefect server: started on demand, once, on a free port of the loopback, with the controller beside it, and the S3 store,
+if this installation has one of its own (`swapbed.store_server`).
 
 `ensure()` is what every command calls; it costs two small files when the server runs. `PREFECT_API_URL`, or `prefect_api_url` in
 the settings, names another server instead; the controller is ours in either case.
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from models.protocol.control import Message
 from models.settings import settings
 from nodeops.identity import ProcessIdentity
+from swapbed import store_server
 from swapbed.daemon import Daemon
 
 LOOPBACK = "127.0.0.1"
@@ -58,12 +60,15 @@ class Address(Message):
 
 
 class Status(Message):
-    """What `swapbed status` shows. api: of whichever server is used; the processes: None where not running or not ours."""
+    """What `swapbed status` shows. api: of whichever server is used; the processes: None where not running or not ours. store_url: in
+    words, where what is stored goes."""
 
     api: str | None
     external: bool
     server: ProcessIdentity | None
     controller: ProcessIdentity | None
+    store: ProcessIdentity | None = None
+    store_url: str = ""
 
     @property
     def ui(self) -> str | None:
@@ -85,6 +90,7 @@ def external_api() -> str | None:
 
 def ensure() -> str:
     """The API's URL of a running server, with a controller running; starts what is missing."""
+    store_server.ensure()
     api = external_api() or ensure_server()
     ensure_controller(api)
     return api
@@ -100,16 +106,20 @@ def status() -> Status:
     address = _address()
     server = _server().identity()
     api = external_api() or (address.api if address and server else None)
-    return Status(api=api, external=external_api() is not None, server=server, controller=_controller().identity())
+    chosen = settings()
+    place = f"{chosen.effective_store_url} at {chosen.store_endpoint}" if chosen.store_endpoint else chosen.effective_store_url
+    return Status(api=api, external=external_api() is not None, server=server, controller=_controller().identity(),
+                  store=store_server.identity(), store_url=place)
 
 
 def down() -> Status:
-    """Stop controller and server; instances live on. Returns what was there."""
+    """Stop controller, server and store; instances live on. Returns what was there."""
     before = status()
     for daemon in (_controller(), _server()):
         if daemon.directory.is_dir():
             with daemon.alone():
                 daemon.stop()
+    store_server.stop()
     return before
 
 

@@ -12,7 +12,7 @@ from storage.catalog import Catalog
 from storage.collecting import Collected, collect
 from storage.object_url import open_objects
 from storage.verification import Verified, verify_packs
-from tasks.holder import own_name
+from tasks.holder import is_dead, own_name
 from tasks.progress import report
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
@@ -31,5 +31,5 @@ def verify_store() -> Verified:
 @task(task_run_name="collect", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
 def collect_store(dry_run: bool = False, everything: bool = False) -> Collected:
     """One collection of the store's garbage, step by step in the progress of the flow."""
-    return collect(engine(), open_objects(settings()), holder=own_name(), dry_run=dry_run, everything=everything,
+    return collect(engine(), open_objects(settings()), holder=own_name(), dry_run=dry_run, everything=everything, is_dead=is_dead,
                    step=lambda name: report(f"collect: {name}"))

@@ -14,12 +14,14 @@ from swapbed.cli import (
     host,
     instance,
     link,
+    mend,
     metadata,
     node,
     record,
     run,
     server,
     spec,
+    store,
     swap,
     sweep,
     template,
@@ -42,5 +44,5 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
-for noun in (spec, convert, template, instance, node, link, event, run, record, swap, sweep, metadata, deletion, host, server, demo):
+for noun in (spec, convert, template, instance, node, link, mend, event, run, record, swap, sweep, metadata, deletion, store, host, server, demo):
     noun.register(app)

@@ -23,7 +23,7 @@ from storage.rebuild import rebuild
 from storage.roots import RootKind
 from storage.s3_objects import S3Objects
 from storage.store import Store
-from storage.usage import usage_of_root, usage_of_store
+from storage.usage import usage_of_roots, usage_of_store
 from tests.storage.conftest import admin
 from tests.storage.samples import make_tree, snapshot
 
@@ -183,8 +183,10 @@ def test_usage_tells_what_is_shared_and_what_each_holds_alone(store: Store, tmp_
     assert kinds[RootKind.RECORD].roots == 2 and kinds[RootKind.RECORD].logical_bytes == 2_600_000
     assert 1_600_000 <= kinds[RootKind.RECORD].unique_bytes < 1_620_000
     assert used.logical_bytes == 2_900_000 and used.garbage_bytes < 40_000
-    one = usage_of_root(store.catalog.on, store.objects, "test", RootKind.RECORD, "a")
+    one = usage_of_roots(store.catalog.on, store.objects, "test", [(RootKind.RECORD, "a")])
     assert one.unique_bytes > 1_300_000 and 300_000 <= one.own_bytes < 310_000
+    both = usage_of_roots(store.catalog.on, store.objects, "test", [(RootKind.RECORD, "a"), (RootKind.RECORD, "b")])
+    assert 1_600_000 <= both.own_bytes < 1_620_000
 
 
 def test_an_expunged_secret_is_nowhere(any_store: Store, tmp_path: Path) -> None:
