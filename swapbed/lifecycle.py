@@ -22,7 +22,7 @@ from models.tables import Project, Run, Template
 from models.tables.columns import now
 from models.templates import commit_source, find_template, load_spec, project_named
 from models.transition import transition
-from swapbed import server
+from swapbed import server, store_server
 from swapbed.launch import launch
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import require_root, user
@@ -44,8 +44,9 @@ class Known:
 
 
 def project() -> Project:
-    """The one that the settings name; made if it is not there yet."""
+    """The one that the settings name; made if it is not there yet. Whatever works on it finds the state directory's own store running."""
     require_root()
+    store_server.ensure()
     with writing() as session:
         return project_named(session, settings().project)
 

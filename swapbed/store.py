@@ -28,7 +28,7 @@ from storage.objects import ObjectStore
 from storage.rebuild import Rebuilt
 from storage.roots import RootKind
 from storage.usage import RootUsage, StoreUsage, usage_of_roots, usage_of_store
-from swapbed import store_server, subjects
+from swapbed import subjects
 from swapbed.launch import launch
 from swapbed.lifecycle import pass_on, project
 from swapbed.present.progress import Report, quiet
@@ -92,7 +92,6 @@ def create_bucket() -> bool:
     from storage.bucket_admin import BucketAdmin
 
     project()
-    store_server.ensure()
     keeper = BucketAdmin(settings())
     keeper.create()
     return keeper.tidy_by_itself()
@@ -140,5 +139,4 @@ HOLDINGS = {Subject.TEMPLATE: _datastore, Subject.RECORD: _record, Subject.RUN: 
 
 
 def _objects() -> ObjectStore:
-    store_server.ensure()
     return open_objects(settings())
