@@ -11,7 +11,7 @@ from models.states import INSTANCE, InstanceState, RunState
 from tasks.crashed import declare_crashed
 from tasks.endings import free_hosts, give_up
 from tasks.runs import end_run
-from tasks.swapping import back_to_swapped_out, take_up_swapout
+from tasks.swapping import back_to_swapped_out, take_up_checkpoint, take_up_swapout
 from tasks.work import change, named, working_on
 
 
@@ -35,6 +35,8 @@ def _instance(instance_id: str, state: InstanceState, lease: Lease) -> None:
             give_up(instance_id, lease, "the flow that instantiated it died")
         case InstanceState.DESTROYING:
             free_hosts(instance_id, lease)
+        case InstanceState.CHECKPOINTING:
+            take_up_checkpoint(instance_id, lease)
         case InstanceState.SWAPPING_OUT:
             take_up_swapout(instance_id, lease)
         case InstanceState.SWAPPING_IN:

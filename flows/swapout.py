@@ -10,6 +10,7 @@ from models.database import reading, writing
 from models.instances import instance_by_id
 from models.states import InstanceState
 from tasks.checkpoints import capture_on_host, fire_swapout_events, host_of, store_checkpoint
+from tasks.recordings import rescue_recordings
 from tasks.swapping import free_after_swapout, resume_in_place
 from tasks.work import change, named, working_on
 
@@ -25,13 +26,14 @@ def swapout(instance_id: str, lease: str | None = None) -> dict[str, str | int |
             checkpoint_id = define_checkpoint(session, instance, created_by=instance.created_by, purpose="swapout").id
         try:
             fire_swapout_events(instance_id)
+            rescue_recordings(instance_id)
             capture_on_host(checkpoint_id, host, str(held))
             store_checkpoint(checkpoint_id, str(held))
         except KeyboardInterrupt:
-            resume_in_place(instance_id, held, "swapping out was cancelled")
+            resume_in_place(instance_id, held, "not swapped out: cancelled")
             return Cancelled(message="The instance goes on")
         except BaseException as error:
-            resume_in_place(instance_id, held, str(error))
+            resume_in_place(instance_id, held, f"not swapped out: {error}")
             raise
         free_after_swapout(instance_id, held)
     with reading() as session:

@@ -43,11 +43,15 @@ class Counts(Message):
 
 
 class Stored(Message):
-    """The outcome of storing something. vanished: files that were deleted, or replaced by something else, while being read."""
+    """The outcome of storing something. vanished: files that were deleted, or replaced by something else, while being read.
+
+    accounts: the same counts for parts of it; sent is then without what a pack adds, and "" has what holds it all together.
+    """
 
     manifest: ManifestRef
     counts: Counts = Counts()
     vanished: tuple[str, ...] = ()
+    accounts: dict[str, Counts] = {}
 
     @property
     def hash(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ValidationError
 
 from models.errors import HostProblem, InvalidInput, SwapbedError
-from models.protocol.checkpoint import CheckpointManifest
+from models.protocol.checkpoint import Captured
 from models.protocol.control import Nothing, Progress, Reply, Request
 from models.protocol.host import (
     OPERATIONS,
@@ -131,7 +131,7 @@ class Agent:
         run_files.forget(which)
         return Nothing()
 
-    def capture(self, wanted: Capture) -> CheckpointManifest:
+    def capture(self, wanted: Capture) -> Captured:
         return spooled.make(wanted, self.tell)
 
     def give_up_capture(self, wanted: Capture) -> Nothing:

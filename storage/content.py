@@ -27,7 +27,8 @@ BATCH_CHUNKS = 1024
 class Batch:
     """Chunks that go to a worker together; `names` are theirs once it is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: str) -> None:
+        self.account = account
         self.chunks: list[memoryview] = []
         self.again: list[Again] = []
         self.size_bytes = 0
@@ -38,7 +39,7 @@ class Batch:
         return self._work is not None and self._work.done()
 
     def launch(self, ingest: Ingest) -> None:
-        self._work = ingest.submit(self.chunks, self.again)
+        self._work = ingest.submit(self.chunks, self.again, account=self.account)
         self.chunks, self.again = [], []  # the worker has them; they are freed when it is done
 
     def names(self) -> list[bytes]:
@@ -51,7 +52,13 @@ class Batcher:
 
     def __init__(self, ingest: Ingest):
         self.ingest = ingest
-        self._open = Batch()
+        self._open = Batch("")
+
+    def charge(self, account: str) -> None:
+        """What is added from now on is counted on that account."""
+        if account != self._open.account:
+            self.flush()
+            self._open.account = account
 
     def add(self, chunk: memoryview, again: Again) -> tuple[Batch, int]:
         batch = self._open
@@ -66,7 +73,7 @@ class Batcher:
     def flush(self) -> None:
         if self._open.chunks:
             self._open.launch(self.ingest)
-            self._open = Batch()
+            self._open = Batch(self._open.account)
 
 
 class Content(NamedTuple):

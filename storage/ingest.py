@@ -57,10 +57,11 @@ class Ingest:
         self._sending: set[bytes] = set()  # decided to send, not yet claimed: the sink does not know them yet
         self._nodes: list[tuple[Kind, bytes]] = []
         self._node_bytes = 0
-        self._deferred: dict[bytes, tuple[Kind, Again]] = {}
+        self._deferred: dict[bytes, tuple[Kind, Again, str]] = {}
         self._flights: list[Future[None]] = []
         self._error: BaseException | None = None
         self._counts = {name: 0 for name in Counts.model_fields}
+        self._accounts: dict[str, dict[str, int]] = {}
 
     def __enter__(self) -> Ingest:
         return self
@@ -73,14 +74,20 @@ class Ingest:
     def counts(self) -> Counts:
         return Counts(**self._counts)
 
-    def submit(self, chunks: Sequence[bytes | memoryview], again: Sequence[Again] = (), kinds: Sequence[Kind] = ()) -> Future[list[bytes]]:
+    @property
+    def accounts(self) -> dict[str, Counts]:
+        """What was read, new and sent on each account; what several share is on that of the first."""
+        return {account: Counts(**counts) for account, counts in self._accounts.items()}
+
+    def submit(self, chunks: Sequence[bytes | memoryview], again: Sequence[Again] = (), kinds: Sequence[Kind] = (),
+               account: str = "") -> Future[list[bytes]]:
         """Store these chunks; the result is their names, in order.
 
-        again: how to read each once more, if it may have to be. kinds: of each; default: data.
+        again: how to read each once more, if it may have to be. kinds: of each; default: data. account: on which it is counted, too.
         """
         self._check()
         self._batches.acquire()
-        work = self._workers.submit(self._store, chunks, again, kinds or [Kind.DATA] * len(chunks))
+        work = self._workers.submit(self._store, chunks, again, kinds or [Kind.DATA] * len(chunks), account)
         work.add_done_callback(self._done)
         return work
 
@@ -106,7 +113,7 @@ class Ingest:
             self.submit([data for _, data in self._nodes], (), [kind for kind, _ in self._nodes])
             self._nodes, self._node_bytes = [], 0
 
-    def _store(self, chunks: Sequence[bytes | memoryview], again: Sequence[Again], kinds: Sequence[Kind]) -> list[bytes]:
+    def _store(self, chunks: Sequence[bytes | memoryview], again: Sequence[Again], kinds: Sequence[Kind], account: str) -> list[bytes]:
         names = [name_of(chunk) for chunk in chunks]
         with self._lock:
             fresh = {name: at for at, name in enumerate(names) if name not in self._sending}
@@ -114,22 +121,24 @@ class Ingest:
         answer = self.sink.ask(list(fresh), final=not again)
         for name in answer.elsewhere:
             with self._lock:
-                self._deferred[name] = (kinds[fresh[name]], again[fresh[name]])
+                self._deferred[name] = (kinds[fresh[name]], again[fresh[name]], account)
         for name, at in fresh.items():
             if name in answer.unknown:
-                self._pack(name, kinds[at], len(chunks[at]), compress(chunks[at], self.level))
+                self._pack(name, kinds[at], len(chunks[at]), compress(chunks[at], self.level), account)
         with self._lock:
             self._sending.difference_update(fresh.keys() - answer.unknown)
-            self._count(read_bytes=sum(len(chunk) for chunk, kind in zip(chunks, kinds, strict=True) if kind == Kind.DATA),
-                        chunks=len(chunks))
+            read_bytes = sum(len(chunk) for chunk, kind in zip(chunks, kinds, strict=True) if kind == Kind.DATA)
+            self._count(read_bytes=read_bytes, chunks=len(chunks))
+            self._charge(account, read_bytes=read_bytes, chunks=len(chunks))
             self._report()
         return names
 
-    def _pack(self, name: bytes, kind: Kind, raw_bytes: int, frame: bytes) -> None:
+    def _pack(self, name: bytes, kind: Kind, raw_bytes: int, frame: bytes, account: str) -> None:
         with self._lock:
             builder = self._builders[kind != Kind.DATA]
             builder.add(name, kind, raw_bytes, frame)
             self._count(new_chunks=1, new_bytes=raw_bytes)
+            self._charge(account, new_chunks=1, new_bytes=raw_bytes, sent_bytes=len(frame))
             if full := builder.full:
                 self._builders[kind != Kind.DATA] = PackBuilder(self.sink.project)
         if full:
@@ -159,12 +168,12 @@ class Ingest:
         while self._deferred:
             answer = self.sink.ask(list(self._deferred))
             for name in answer.unknown:
-                kind, again = self._deferred[name]
+                kind, again, account = self._deferred[name]
                 data = again()
                 if name_of(data) != name:
                     raise Conflict("what is being stored was changed meanwhile", where=f"chunk {name.hex()}",
                                    next="Store it again, from a copy at rest")
-                self._pack(name, kind, len(data), compress(data, self.level))
+                self._pack(name, kind, len(data), compress(data, self.level), account)
             self._deferred = {name: self._deferred[name] for name in answer.elsewhere}
             if self._deferred:
                 time.sleep(pause_s)
@@ -196,6 +205,11 @@ class Ingest:
     def _count(self, **more: int) -> None:
         for name, number in more.items():
             self._counts[name] += number
+
+    def _charge(self, account: str, **more: int) -> None:
+        counts = self._accounts.setdefault(account, dict.fromkeys(Counts.model_fields, 0))
+        for name, number in more.items():
+            counts[name] += number
 
     def _report(self) -> None:
         if self._progress:

@@ -30,6 +30,7 @@ from storage.objects import ObjectStore
 from storage.roots import PinnedRoot, RootKind, find_root, list_roots, pin, unpin
 from storage.tree_diff import diff_trees
 from storage.tree_editing import Part, edit_tree
+from storage.tree_writing import Account
 from storage.trees import EVERYTHING, TreeReader, restore_tree, store_tree
 
 Result = TypeVar("Result")
@@ -48,10 +49,11 @@ class Store:
         """The store that the settings name. trusting: see `storage.direct.DirectSink`; for what an instance's hosts have just stored."""
         return Store(engine(), open_objects(settings()), project or settings().project, trusting=trusting)
 
-    def store_tree(self, directory: str | os.PathLike, policy: TreePolicy = EVERYTHING, progress: Advance | None = None) -> Stored:
+    def store_tree(self, directory: str | os.PathLike, policy: TreePolicy = EVERYTHING, progress: Advance | None = None,
+                   account: Account | None = None) -> Stored:
         """See `storage.trees.store_tree`. Pin it within the hour."""
         with self._storing() as sink:
-            stored = store_tree(sink, directory, policy, level=self.level, progress=progress)
+            stored = store_tree(sink, directory, policy, level=self.level, account=account, progress=progress)
         return self._keep(stored, stored.manifest, sink)
 
     def store_image(self, path: str | os.PathLike, previous: Previous | None = None, progress: Advance | None = None) -> Stored:

@@ -33,6 +33,8 @@ from storage.nodes import (
 from storage.tree_scan import describe, describe_root, names_in, open_directory, open_file, reopener, unreadable
 
 LINK_BYTES = 16
+Account = Callable[[str], str]
+"""Of a file's path: on which account it is counted, see `Ingest.accounts`."""
 Unchanged = Callable[[str, os.stat_result], Content | None]
 """Of a file's path and status: its content, if the caller knows it from before and that it did not change."""
 
@@ -56,10 +58,11 @@ class _Directory:
 class TreeWriter:
     """Stores one directory through an ingest. Use once: `write`."""
 
-    def __init__(self, ingest: Ingest, root: str | bytes | os.PathLike, policy: TreePolicy, unchanged: Unchanged | None = None):
+    def __init__(self, ingest: Ingest, root: str | bytes | os.PathLike, policy: TreePolicy, unchanged: Unchanged | None = None,
+                 account: Account | None = None):
         self.policy, self.vanished = policy, []
         self._root = os.fsencode(root)
-        self._ingest, self._unchanged = ingest, unchanged
+        self._ingest, self._unchanged, self._account = ingest, unchanged, account
         self._batcher = Batcher(ingest)
         self._excluded = {os.fsencode(path).strip(b"/") for path in policy.exclude}
         self._images = [os.fsencode(glob) for glob in policy.images]
@@ -126,6 +129,8 @@ class TreeWriter:
         known = self._unchanged(os.fsdecode(path), status) if self._unchanged else None
         if known is not None:
             return _File(entry, known, link)
+        if self._account:
+            self._batcher.charge(self._account(os.fsdecode(path)))
         writer = ContentWriter(self._batcher, image=any(fnmatchcase(entry.name, glob) for glob in self._images))
         fd = open_file(entry.name, parent, where)
         try:

@@ -15,21 +15,22 @@ from storage.ingest import Ingest, Progress
 from storage.nodes import HOLE, NO_TIME, Entry, FileType, Kind, decode_directory, decode_flat, decode_tree, unpack_records
 from storage.reading import Reader
 from storage.tree_restoring import TreeRestorer
-from storage.tree_writing import TreeWriter, Unchanged
+from storage.tree_writing import Account, TreeWriter, Unchanged
 
 DIRECTORIES_AT_ONCE = 64
 EVERYTHING = TreePolicy()
 
 
 def store_tree(sink: ChunkSink, directory: str | os.PathLike, policy: TreePolicy = EVERYTHING, *, level: int = LEVEL,
-               unchanged: Unchanged | None = None, progress: Callable[[Progress], None] | None = None) -> Stored:
+               unchanged: Unchanged | None = None, account: Account | None = None,
+               progress: Callable[[Progress], None] | None = None) -> Stored:
     """Store a directory and commit its manifest: it can be pinned now. The same tree has the same hash."""
     with Ingest(sink, level=level, progress=progress) as ingest:
-        writer = TreeWriter(ingest, directory, policy, unchanged)
+        writer = TreeWriter(ingest, directory, policy, unchanged, account)
         manifest = writer.write()
         counts: Counts = ingest.finish()
     sink.commit(manifest)
-    return Stored(manifest=manifest, counts=counts, vanished=tuple(writer.vanished))
+    return Stored(manifest=manifest, counts=counts, vanished=tuple(writer.vanished), accounts=ingest.accounts)
 
 
 def restore_tree(source: ChunkSource, tree: ManifestRef, directory: str | os.PathLike,

@@ -13,7 +13,7 @@ from models.errors import HostProblem
 from models.instances import instance_by_id, placements
 from models.leases import Lease
 from models.manifest import ManifestKind, ManifestRef, TreePolicy
-from models.protocol.checkpoint import CheckpointManifest, Life
+from models.protocol.checkpoint import Captured, Costs, Life, part_of
 from models.protocol.conductor import Outcome
 from models.protocol.control import Nothing
 from models.protocol.host import DAEMONS, Capture, CheckpointRestored, Create, RestoreCheckpoint
@@ -44,15 +44,17 @@ def fire_swapout_events(instance_id: str) -> None:
 
 
 @task(task_run_name="capture on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
-def capture_on_host(checkpoint_id: str, host: HostReference, lease: str) -> None:
-    """The instance stands still when this returns, and its checkpoint is in the host's spool."""
+def capture_on_host(checkpoint_id: str, host: HostReference, lease: str, live: bool = False) -> None:
+    """Its checkpoint is in the host's spool when this returns, and the instance stands still; live: it has gone on."""
     watch = Watch(f"capture on {host.name}")
     with session_with(host) as session:
-        manifest = session.do("capture", _wanted(checkpoint_id, Lease.parse(lease)), CheckpointManifest, watch)
+        captured = session.do("capture", _wanted(checkpoint_id, Lease.parse(lease), live), Captured, watch)
     watch.done()
+    manifest = captured.manifest
+    costs = Costs(stood_ns=captured.stood_ns, steps_ns=captured.steps_ns, copying=captured.copying)
     with writing() as session:
         transition(session, Checkpoint, checkpoint_id, CheckpointState.SPOOLED, virtual_ns=manifest.virtual_ns,
-                   requirements=manifest.requirements.model_dump(mode="json"))
+                   requirements=manifest.requirements.model_dump(mode="json"), costs=costs.model_dump(mode="json"))
 
 
 @task(task_run_name="store checkpoint", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
@@ -61,10 +63,12 @@ def store_checkpoint(checkpoint_id: str, lease: str) -> None:
     checkpoint, project = _with_project(checkpoint_id)
     report("storing the checkpoint")
     store = Store.of(project)
-    stored = store.store_tree(spool_of(checkpoint_id).root, POLICY)
+    stored = store.store_tree(spool_of(checkpoint_id).root, POLICY, account=part_of)
     store.pin(RootKind.CHECKPOINT, checkpoint_id, stored.manifest)
+    costs = Costs.model_validate(checkpoint.costs).model_copy(update={"parts": stored.accounts})
     with writing() as session:
-        transition(session, Checkpoint, checkpoint_id, CheckpointState.DURABLE, lease=Lease.parse(lease), root=stored.hash,
+        transition(session, Checkpoint, checkpoint_id, CheckpointState.DURABLE, costs=costs.model_dump(mode="json"),
+                   lease=Lease.parse(lease), root=stored.hash,
                    size_bytes=stored.manifest.size_bytes, hashed_bytes=stored.counts.read_bytes, sent_bytes=stored.counts.sent_bytes,
                    stored_bytes=stored.counts.new_bytes, durable_at=now())
         instance = instance_by_id(session, checkpoint.instance_id)
@@ -128,9 +132,9 @@ def _with_project(checkpoint_id: str) -> tuple[Checkpoint, str]:
         return checkpoint, session.get_one(Project, checkpoint.project_id).name
 
 
-def _wanted(checkpoint_id: str, lease: Lease) -> Capture:
+def _wanted(checkpoint_id: str, lease: Lease, live: bool = False) -> Capture:
     with reading() as session:
         checkpoint = checkpoint_by_id(session, checkpoint_id)
         parent = checkpoint_by_id(session, checkpoint.parent_id).root if checkpoint.parent_id else None
         return Capture(instance=checkpoint.instance_id, fence=lease.fence, checkpoint=checkpoint_id,
-                       life=Life(incarnation=checkpoint.incarnation, epoch=checkpoint.epoch, parent=parent))
+                       life=Life(incarnation=checkpoint.incarnation, epoch=checkpoint.epoch, parent=parent), live=live)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from models.checkpoints import checkpoint_by_id, checkpoints_of
 from models.database import reading, writing
+from models.errors import SwapbedError
 from models.instances import instance_by_id
 from models.leases import Lease
 from models.states import CheckpointState, InstanceState
 from models.tables import Checkpoint, Instance
 from models.transition import transition
 from nodeops.checkpoint.spooled import forget
-from tasks.checkpoints import host_of, resume_on_host
+from tasks.checkpoints import host_of, resume_on_host, store_checkpoint
 from tasks.on_host import destroy_on_host
 from tasks.places import forget_placements, hosts_of
 from tasks.sessions import interrupt_others
@@ -22,7 +23,7 @@ def take_up_swapout(instance_id: str, lease: Lease) -> None:
     if (last := _last(instance_id)) is not None and last.state is CheckpointState.DURABLE:
         free_after_swapout(instance_id, lease)
     else:
-        resume_in_place(instance_id, lease, "the flow that swapped it out died")
+        resume_in_place(instance_id, lease, "not swapped out: the flow died")
 
 
 def free_after_swapout(instance_id: str, lease: Lease) -> None:
@@ -35,13 +36,35 @@ def free_after_swapout(instance_id: str, lease: Lease) -> None:
     forget_spools(instance_id)
 
 
+def take_up_checkpoint(instance_id: str, lease: Lease) -> None:
+    """After the flow's death: what was captured whole is stored, if that is possible; the instance goes on in any case."""
+    last = _last(instance_id)
+    try:
+        if last is not None and last.state is CheckpointState.SPOOLED:
+            store_checkpoint.fn(last.id, str(lease))
+    except SwapbedError as error:
+        resume_in_place(instance_id, lease, f"no checkpoint: {error}")
+    else:
+        finish_checkpoint(instance_id, lease, "no checkpoint: the flow that made it died")
+
+
+def finish_checkpoint(instance_id: str, lease: Lease, reason: str | None = None) -> None:
+    """The instance goes on; reason: why its last checkpoint failed, if it is not durable."""
+    last = _last(instance_id)
+    if last is None or last.state is not CheckpointState.DURABLE:
+        resume_in_place(instance_id, lease, reason or "no checkpoint")
+        return
+    change(lease, instance_id, InstanceState.UP, reason=None)
+    forget_spools(instance_id)
+
+
 def resume_in_place(instance_id: str, lease: Lease, reason: str) -> None:
-    """Of a checkpoint that did not become durable: the instance goes on."""
+    """Of a checkpoint that did not become durable: the instance goes on. reason: what is told of it."""
     interrupt_others()
     last = _last(instance_id)
     if last is not None and last.state in (CheckpointState.CAPTURING, CheckpointState.SPOOLED):
         resume_on_host(last.id, host_of(instance_id), lease, reason)
-    change(lease, instance_id, InstanceState.UP, reason=f"not swapped out: {reason}")
+    change(lease, instance_id, InstanceState.UP, reason=reason)
 
 
 def back_to_swapped_out(instance_id: str, lease: Lease, reason: str) -> None:

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from models.manifest import Counts
 from models.protocol.control import Message
 
 Nanoseconds = Annotated[int, Field(ge=0)]
@@ -75,3 +76,36 @@ class CheckpointManifest(Message):
     conducted: bool
     frames: int
     requirements: Requirements
+
+
+class Costs(Message):
+    """stood_ns, steps_ns, copying: see `Captured`. parts: what was read (and hashed), new and sent for each node and kind of state."""
+
+    stood_ns: int | None = None
+    steps_ns: dict[str, int] = {}
+    copying: str = ""
+    parts: dict[str, Counts] = {}
+
+
+class Captured(Message):
+    """What a host says of a capture it made. stood_ns: how long the instance stood still; None: it still does, or that is not known.
+
+    steps_ns: where that time went. copying: how nodes' files were copied, on which file system. Both empty for one that was there already.
+    """
+
+    manifest: CheckpointManifest
+    stood_ns: int | None = None
+    steps_ns: dict[str, int] = {}
+    copying: str = ""
+
+
+def part_of(path: str) -> str:
+    """Of a file of a checkpoint: the node and the kind of state, as `a memory`; or what it is of the whole instance; pure."""
+    top, _, rest = path.partition("/")
+    if top != "nodes":
+        return {"wires": "frames in flight", "conductor": "events", "datastore": "datastore"}.get(top, "description")
+    node, _, rest = rest.partition("/")
+    kind, _, name = rest.partition("/")
+    if kind == "criu":
+        return f"{node} memory" if name.startswith("pages-") else f"{node} processes"
+    return f"{node} {({'upper': 'files', 'node.json': 'processes'}).get(kind, kind)}"

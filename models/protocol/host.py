@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from models.protocol.checkpoint import CheckpointManifest, Life
+from models.protocol.checkpoint import Captured, Life
 from models.protocol.control import Message, Nothing, Operation
 from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
 from models.spec import Spec
@@ -175,10 +175,14 @@ CheckpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]  # al
 
 
 class Capture(ChangeInstance):
-    """Make a checkpoint in this host's spool; the instance stands still then, until it is destroyed or the checkpoint given up."""
+    """Make a checkpoint in this host's spool; the instance stands still then, until it is destroyed or the checkpoint given up.
+
+    live: it goes on by itself as soon as nothing more has to be read of it.
+    """
 
     checkpoint: CheckpointId
     life: Life
+    live: bool = False
 
 
 class RestoreCheckpoint(Message):
@@ -233,7 +237,7 @@ OPERATIONS: dict[str, Operation] = {
     "prepare_run": Operation(takes=PrepareRun, gives=Nothing),
     "keep_run": Operation(takes=KeepRun, gives=KeptRun),
     "forget_run": Operation(takes=ForgetRun, gives=Nothing),
-    "capture": Operation(takes=Capture, gives=CheckpointManifest),
+    "capture": Operation(takes=Capture, gives=Captured),
     # The instance goes on where it stands, also after whoever captured it has died; what is in the spool is removed.
     "give_up_capture": Operation(takes=Capture, gives=Nothing),
     "restore_checkpoint": Operation(takes=RestoreCheckpoint, gives=CheckpointRestored),

@@ -33,6 +33,7 @@ class Checkpoint(SQLModel, table=True):
     hashed_bytes: int = Field(default=0, sa_type=BigInteger)
     sent_bytes: int = Field(default=0, sa_type=BigInteger)
     stored_bytes: int = Field(default=0, sa_type=BigInteger)
+    costs: dict[str, Any] = Field(default_factory=dict, sa_type=Json, description="`models.protocol.checkpoint.Costs`")
     created_at: datetime = Field(default_factory=now, sa_type=Instant)
     created_by: str
     durable_at: datetime | None = Field(default=None, sa_type=Instant)

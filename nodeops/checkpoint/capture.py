@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from models.errors import Conflict, HostProblem
-from models.protocol.checkpoint import CheckpointManifest, Life, NodeManifest
+from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeManifest
 from models.settings import settings
 from models.spec import Node
 from nodeops import cgroups
 from nodeops.checkpoint import preflight, requirements
-from nodeops.checkpoint.copying import copy_tree
+from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
 from nodeops.checkpoint.node_clock import offset_ns
 from nodeops.checkpoint.preflight import Found
@@ -30,9 +30,10 @@ from nodeops.whole_file import write_whole
 Progress = Callable[[str, int, int], None]
 
 
-def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress) -> CheckpointManifest:
+def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress, *, live: bool = False) -> Captured:
     """The caller holds the instance. When this returns, spool.root is a checkpoint, and the instance stands still: then either
-    `go_on_in_place`, or `nodeops.destroy`. Whatever goes wrong, the instance goes on, and nothing is left in the spool.
+    `go_on_in_place`, or `nodeops.destroy`. live: it goes on as soon as nothing of it has to be read any more.
+    Whatever goes wrong, the instance goes on, and nothing is left in the spool.
 
     Raises Conflict for what cannot be checkpointed, before anything is stopped; HostProblem.
     """
@@ -43,28 +44,53 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         raise Conflict("only an instance that stands, and has its wires, can be checkpointed", where=record.instance)
     _check_room(preflight.check(layout, nodes))
     spool.root.mkdir(parents=True, mode=0o700)
+    shutil.copyfile(layout.spec, spool.spec)
     names = [node.name for node in nodes]
     later_ns = dict.fromkeys(names, 0)
     try:
+        copy_tree(layout.datastore, spool.datastore, share=True)
         progress("standing still", 0, len(names))
         cut = stand_still(layout, names)
+        steps = Steps(cut.instant_ns)
+        steps.done("freeze")
         later_ns = {node: frozen_ns - cut.instant_ns for node, frozen_ns in cut.frozen_ns.items()}
         found = preflight.check(layout, nodes)
         _write_nodes(layout, spool, cut, found)
+        steps.done("look")
         dumped_ns = _dump(layout, spool, nodes, found, progress)
+        steps.done("dump")
         frames = save_wires(layout, spool.wires, {node: at - cut.instant_ns for node, at in dumped_ns.items()})
         if "conductor" in record.daemons:
             _save_conductor(layout, spool)
+        steps.done("network and events")
+        if live:
+            go_on(layout, later_ns)
+            steps.done("go on")
         manifest = CheckpointManifest(spec_digest=spec.digest, virtual_ns=cut.virtual_ns, life=life, nodes=tuple(names),
                                       conducted="conductor" in record.daemons, frames=frames, requirements=required)
-        shutil.copyfile(layout.spec, spool.spec)
-        copy_tree(layout.datastore, spool.datastore, share=True)
         write_whole(spool.manifest, manifest.model_dump_json(indent=1).encode())
     except BaseException:
         go_on(layout, later_ns)
         shutil.rmtree(spool.root)
         raise
-    return manifest
+    return Captured(manifest=manifest, stood_ns=steps.all_ns if live else None, steps_ns=steps.taken_ns,
+                    copying=how_files_are_copied(spool.root))
+
+
+class Steps:
+    """How long each step took, from the cut's instant on."""
+
+    def __init__(self, instant_ns: int):
+        self._last_ns = instant_ns
+        self.taken_ns: dict[str, int] = {}
+
+    def done(self, step: str) -> None:
+        now_ns = time.monotonic_ns()
+        self.taken_ns[step], self._last_ns = now_ns - self._last_ns, now_ns
+
+    @property
+    def all_ns(self) -> int:
+        return sum(self.taken_ns.values())
 
 
 def go_on_in_place(layout: InstanceLayout, spool: Spool) -> None:

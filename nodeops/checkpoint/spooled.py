@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import SwapbedError, TimedOut
-from models.protocol.checkpoint import CheckpointManifest
+from models.protocol.checkpoint import Captured
 from models.protocol.host import Capture, CheckpointRestored, RestoreCheckpoint
 from models.settings import settings
 from nodeops import cgroups
-from nodeops.checkpoint.capture import capture
+from nodeops.checkpoint.capture import capture, go_on_in_place
 from nodeops.checkpoint.restore import restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
@@ -28,15 +28,18 @@ def spool_of(checkpoint: str) -> Spool:
     return Spool(settings().state_dir / "spool" / "checkpoints" / checkpoint)
 
 
-def make(wanted: Capture, progress: Progress) -> CheckpointManifest:
-    """The instance stands still when this returns. One that stands in the spool is it; a half-made one is made anew."""
+def make(wanted: Capture, progress: Progress) -> Captured:
+    """The instance stands still when this returns, or goes on if it is to live. A checkpoint that is in the spool is it; a half-made one is
+    made anew."""
     layout, spool = layout_of(wanted.instance), spool_of(wanted.checkpoint)
     with holding(layout, wanted.fence):
         if spool.manifest.exists():
-            return spool.read()
+            if wanted.live:
+                go_on_in_place(layout, spool)
+            return Captured(manifest=spool.read())
         if spool.root.exists():
             _give_up(layout, spool)
-        return capture(layout, spool, wanted.life, progress)
+        return capture(layout, spool, wanted.life, progress, live=wanted.live)
 
 
 def bring_back(wanted: RestoreCheckpoint, progress: Progress) -> CheckpointRestored:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from models.errors import HostLost
-from models.protocol.checkpoint import CheckpointManifest, Life
+from models.protocol.checkpoint import Captured, Life
 from models.protocol.control import Nothing, Progress
 from models.protocol.host import Capture, ChangeInstance, CheckpointRestored, Create, OfCheckpoint, RestoreCheckpoint
 from models.settings import settings
@@ -26,12 +26,12 @@ def test_agents_killed_while_they_capture_and_restore(make: Make, session: HostS
     flow(layout)
     wanted = Capture(instance=layout.root.name, fence=1, checkpoint="c-1", life=Life(incarnation="test", epoch=0))
     with HostSession(Here()) as doomed, pytest.raises(HostLost):
-        doomed.do("capture", wanted, CheckpointManifest, lambda progress: _kill_at(doomed, progress, said))
+        doomed.do("capture", wanted, Captured, lambda progress: _kill_at(doomed, progress, said))
     session.do("give_up_capture", wanted, Nothing)
     assert not spool_of("c-1").root.exists()
     assert_flows_on(layout)
     spec = read_spec(layout)
-    assert session.do("capture", wanted, CheckpointManifest) == session.do("capture", wanted, CheckpointManifest)
+    assert session.do("capture", wanted, Captured).manifest == session.do("capture", wanted, Captured).manifest
     session.do("destroy", ChangeInstance(instance=layout.root.name, fence=1), Nothing)
     back = RestoreCheckpoint(checkpoint="c-1", create=Create(instance=layout.root.name, name="test", fence=2, spec=spec))
     with HostSession(Here()) as doomed, pytest.raises(HostLost):
