@@ -35,3 +35,4 @@ class RecordingEvent(SQLModel, table=True):
     target: str
     verb: str
     arguments: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    node: str | None = Field(default=None, description="where a command was run by hand; its target is no agent of the template then")
