@@ -18,6 +18,7 @@ from swapbed.cli import (
     metadata,
     node,
     record,
+    recording,
     run,
     server,
     spec,
@@ -44,5 +45,6 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
-for noun in (spec, convert, template, instance, node, link, mend, event, run, record, swap, sweep, metadata, deletion, store, host, server, demo):
+for noun in (spec, convert, template, instance, node, link, mend, event, run, record, recording, swap, sweep, metadata, deletion, store, host, server,
+             demo):
     noun.register(app)
