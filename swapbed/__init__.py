@@ -43,12 +43,12 @@ _LAZY = {
     "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
     "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
-    "sweep": "swapbed.sweeping:sweep", "templates": "swapbed.templates", "store": "swapbed.store",
+    "sweep": "swapbed.sweeping:sweep", "templates": "swapbed.templates", "recordings": "swapbed.recordings", "store": "swapbed.store",
     "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
 }
 
 __all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "deploy", "graph",
-           "instances", "notes", "record", "records", "search", "store", "sweep", "templates", "topology", "validate"]
+           "instances", "notes", "record", "recordings", "records", "search", "store", "sweep", "templates", "topology", "validate"]
 
 
 def _check_floors() -> None:

@@ -13,7 +13,7 @@ from models.spec import Node as NodeSpec
 from models.spec import Spec
 from models.states import InstanceState
 from models.tables import Run
-from swapbed import events, files, lifecycle, links, programs, results, runs
+from swapbed import events, files, lifecycle, links, programs, recordings, results, runs
 from swapbed.access import Access
 from swapbed.picture import Picture
 from swapbed.present import html, instances, pipes
@@ -96,6 +96,10 @@ class Instance:
     def events(self, *, since: int = 0) -> list[ActivityLine]:
         """What happened so far."""
         return list(events.happened(self._access, since=since))
+
+    def record_events(self, action: recordings.Action, name: str = "") -> recordings.ShownRecording:
+        """start, pause, continue, step or stop a recording of what is done by hand; see `swapbed.recordings`."""
+        return recordings.control(self.id, action, name)
 
     def log(self, agent: str, *, run: int | None = None, invocation: str | None = None, stream: Literal["out", "err"] = "out") -> str:
         """What a program of an agent wrote; by default the last that ended."""
