@@ -38,5 +38,6 @@ def of_answer(code: str, message: str, status: int, date: str | None, store: str
         return StoreProblem(f"these credentials may not do this to '{key}' ({code})", where=store,
                             next="They need to put, get, list and delete objects of this bucket")
     if code in PASSING or status >= SERVER_FAULT:
-        return StoreUnavailable(f"it refused '{key}' for now ({status} {code})", where=store)
+        return StoreUnavailable(f"it refused '{key}' for now ({status} {code})", where=store,
+                                next="Try again in a while: what has arrived is not sent again")
     return StoreProblem(f"it refused '{key}' ({status} {code}: {message[:200]})", where=store)
