@@ -21,7 +21,7 @@ from storage.roots import RootKind
 from storage.store import Store
 from storage.transfer import HostTransfer
 from storage.trees import restore_tree, store_tree
-from storage.usage import usage_of_root, usage_of_store
+from storage.usage import usage_of_roots, usage_of_store
 from storage.verification import verify_packs
 from tests.storage.samples import KEY, make_tree, snapshot
 
@@ -43,7 +43,7 @@ def test_a_stores_whole_life(on_each: Store, tmp_path: Path) -> None:
             restore_tree(host, stored.manifest, tmp_path / "again")
     assert snapshot(tmp_path / "again") == snapshot(tree)
     on_each.pin(RootKind.RECORD, "r-1", on_each.store_tree(other).manifest)
-    assert usage_of_root(on, objects, "test", RootKind.RECORD, "r-1").own_bytes > 5_000_000
+    assert usage_of_roots(on, objects, "test", [(RootKind.RECORD, "r-1")]).own_bytes > 5_000_000
     on_each.unpin(RootKind.RECORD, "r-1")
     with writing(on) as session:
         session.connection().execute(text("UPDATE transfer SET expires_s = 0"))
