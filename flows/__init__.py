@@ -11,7 +11,7 @@ FLOWS: dict[str, str] = {
     "instantiate": "flows.instantiate", "start_run": "flows.start_run", "stop_run": "flows.stop_run", "destroy": "flows.destroy",
     "recover": "flows.recover", "finalize_record": "flows.finalize_record", "replay": "flows.replay", "sweep": "flows.sweep",
     "collect_garbage": "flows.collect_garbage", "swapout": "flows.swapout", "swapin": "flows.swapin",
-    "checkpoint": "flows.checkpoint",
+    "checkpoint": "flows.checkpoint", "fork": "flows.fork",
 }
 
 

@@ -11,7 +11,7 @@ from models.states import INSTANCE, InstanceState, RunState
 from tasks.crashed import declare_crashed
 from tasks.endings import free_hosts, give_up
 from tasks.runs import end_run
-from tasks.swapping import back_to_swapped_out, take_up_checkpoint, take_up_swapout
+from tasks.swapping import back_to_swapped_out, forget_spools, take_up_checkpoint, take_up_swapout
 from tasks.work import change, named, working_on
 
 
@@ -40,9 +40,19 @@ def _instance(instance_id: str, state: InstanceState, lease: Lease) -> None:
         case InstanceState.SWAPPING_OUT:
             take_up_swapout(instance_id, lease)
         case InstanceState.SWAPPING_IN:
-            back_to_swapped_out(instance_id, lease, "the flow that swapped it in died")
+            if _never_lived(instance_id):
+                give_up(instance_id, lease, "the flow that forked it died")
+                forget_spools(instance_id)
+            else:
+                back_to_swapped_out(instance_id, lease, "the flow that swapped it in died")
         case _:
             change(lease, instance_id, InstanceState.BROKEN, reason=f"a flow died while it was {state.replace('_', ' ')}")
+
+
+def _never_lived(instance_id: str) -> bool:
+    """A fork that has not become anything yet."""
+    with reading() as session:
+        return instance_by_id(session, instance_id).up_at is None
 
 
 def _run(instance_id: str, lease: Lease) -> None:

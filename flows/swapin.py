@@ -6,22 +6,26 @@ from prefect import flow
 from prefect.states import Cancelled, State
 
 from models.states import InstanceState
-from tasks.checkpoints import fetch_checkpoint, host_of, restore_on_host
-from tasks.places import place_nodes, placed_and_up
+from tasks.checkpoints import host_of
+from tasks.places import place_nodes
+from tasks.restoring import fetch_checkpoint, lives_on, restore_on_host
 from tasks.swapping import back_to_swapped_out, forget_spools
 from tasks.work import change, named, working_on
 
 
 @flow(flow_run_name=named("swapin"))
-def swapin(instance_id: str, lease: str | None = None) -> dict[str, str | int] | State:
-    """Whatever goes wrong or interrupts it, the checkpoint is as it was, and nothing of the instance stays on any host."""
+def swapin(instance_id: str, checkpoint_id: str | None = None, lease: str | None = None) -> dict[str, str | int] | State:
+    """checkpoint_id: an earlier one of the same instance; None: the one that it was swapped out as.
+
+    Whatever goes wrong or interrupts it, the checkpoint is as it was, and nothing of the instance stays on any host.
+    """
     with working_on(instance_id, "swapin", lease) as held:
         change(held, instance_id, InstanceState.SWAPPING_IN)
         try:
-            checkpoint_id = fetch_checkpoint(instance_id)
+            checkpoint_id = fetch_checkpoint(instance_id, checkpoint_id)
             place_nodes(instance_id, str(held))
             restored = restore_on_host(instance_id, checkpoint_id, host_of(instance_id), str(held))
-            placed_and_up(instance_id, held)
+            lives_on(instance_id, checkpoint_id, held)
         except KeyboardInterrupt:
             back_to_swapped_out(instance_id, held, "swapping in was cancelled")
             return Cancelled(message="It is swapped out, as before")

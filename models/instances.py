@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from models.errors import Conflict, InvalidInput, NotFound
 from models.spec import LABEL, Spec
 from models.states import InstanceState, RunState
-from models.tables import Instance, Placement, Project, Run, Template
+from models.tables import Checkpoint, Instance, Placement, Project, Run, Template
 from models.templates import load_spec, store_spec
 
 GOING_ON = (RunState.DEFINED, RunState.STARTING, RunState.RUNNING, RunState.STOPPING)
@@ -93,8 +93,10 @@ def define_run(session: Session, instance: Instance, *, created_by: str, paramet
     if instance.state not in (InstanceState.DEFINED, InstanceState.INSTANTIATING, InstanceState.UP):
         raise Conflict(f"the instance is {instance.state}", where=instance.name, next="A run needs one that is up")
     spec = load_spec(session, instance.spec_id)
-    last = session.exec(select(Run).where(Run.instance_id == instance.id).order_by(col(Run.number).desc())).first()
+    last = last_run(session, instance)
     values = {parameter.name: parameter.value for parameter in spec.parameters} | (last.parameters if last else {})
+    if last is not None and last.instance_id != instance.id:
+        values |= {name: value for name, value in instance.parameters.items() if name in values}
     if unknown := set(parameters or {}) - set(values):
         raise InvalidInput(f"the template has no parameter '{min(unknown)}'", where=instance.name,
                            next=f"It has: {', '.join(sorted(values))}" if values else "It has none")
@@ -104,6 +106,17 @@ def define_run(session: Session, instance: Instance, *, created_by: str, paramet
     session.add(run)
     session.flush()
     return run
+
+
+def last_run(session: Session, instance: Instance, until_ns: int | None = None) -> Run | None:
+    """The newest that had begun by that virtual instant (default: by now); of a fork without any, the one its source had then."""
+    mine = select(Run).where(Run.instance_id == instance.id).order_by(col(Run.number).desc())
+    if until_ns is not None:
+        mine = mine.where(col(Run.begin_ns) <= until_ns)
+    if (own := session.exec(mine).first()) is not None or instance.forked_from_id is None:
+        return own
+    checkpoint = session.get_one(Checkpoint, instance.forked_from_id)
+    return last_run(session, session.get_one(Instance, checkpoint.instance_id), checkpoint.virtual_ns)
 
 
 def current_run(session: Session, instance_id: str) -> Run | None:

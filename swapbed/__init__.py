@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from swapbed.instance import Link as Link
     from swapbed.instance import Node as Node
     from swapbed.instance import attach as attach
+    from swapbed.checkpoint_verbs import all_of as checkpoints
     from swapbed.instance import deploy as deploy
+    from swapbed.instance import fork as fork
+    from swapbed.instance import swapin as swapin
     from swapbed.instance import living as instances
     from swapbed.metadata import annotate as annotate
     from swapbed.metadata import notes as notes
@@ -41,14 +44,16 @@ _LAZY = {
     "search": "swapbed.finding:search", "annotate": "swapbed.metadata:annotate", "notes": "swapbed.metadata:notes",
     "validate": "swapbed.validation:validate", "graph": "swapbed.picture:graph", "topology": "languages.builder:Topology",
     "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
+    "fork": "swapbed.instance:fork", "swapin": "swapbed.instance:swapin", "checkpoints": "swapbed.checkpoint_verbs:all_of",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
     "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
     "sweep": "swapbed.sweeping:sweep", "templates": "swapbed.templates", "recordings": "swapbed.recordings", "store": "swapbed.store",
     "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
 }
 
-__all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "deploy", "graph",
-           "instances", "notes", "record", "recordings", "records", "search", "store", "sweep", "templates", "topology", "validate"]
+__all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "checkpoints", "deploy",
+           "fork", "graph",
+           "instances", "notes", "record", "recordings", "records", "search", "store", "swapin", "sweep", "templates", "topology", "validate"]
 
 
 def _check_floors() -> None:

@@ -13,8 +13,10 @@ from models.spec import Node as NodeSpec
 from models.spec import Spec
 from models.states import InstanceState
 from models.tables import Run
+from swapbed import checkpoint_verbs, swapping
 from swapbed import events, files, lifecycle, links, programs, recordings, results, runs
 from swapbed.access import Access
+from swapbed.checkpoint_verbs import KnownCheckpoint
 from swapbed.picture import Picture
 from swapbed.present import html, instances, pipes
 from swapbed.present.progress import Report, quiet
@@ -32,6 +34,20 @@ def deploy(definition: Definition, *, name: str | None = None, start_run: bool =
     """
     known, evaluation = lifecycle.deploy(definition, name=name, parameters=parameters, start_run=start_run, report=report)
     return Instance(known.row.name, warnings=tuple(map(str, evaluation.warnings)))
+
+
+def swapin(name: str, *, checkpoint: str | None = None) -> Instance:
+    """An instance that was swapped out goes on; see `Instance.swapin`."""
+    return Instance(swapping.swapin(name, checkpoint=checkpoint).row.name)
+
+
+def fork(checkpoint: str | KnownCheckpoint, *, name: str | None = None, **parameters: Any) -> Instance:
+    """A new instance that goes on from a checkpoint beside the other: an id, INSTANCE/EPOCH, INSTANCE for its newest, or the checkpoint.
+
+    parameters: for all that is started in it from now on; what runs already keeps the values it was started with.
+    """
+    chosen = checkpoint if isinstance(checkpoint, str) else checkpoint.row.id
+    return Instance(checkpoint_verbs.fork(chosen, name=name, parameters=parameters).row.name)
 
 
 class Instances(list["Instance"]):
@@ -124,6 +140,18 @@ class Instance:
     @property
     def runs(self) -> list[Run]:
         return runs.all_of(self.id)
+
+    def checkpoint(self) -> KnownCheckpoint:
+        """Save it, whole, while it goes on; `swapbed.fork` starts what was saved beside it."""
+        return checkpoint_verbs.create(self.id)
+
+    def swapout(self) -> None:
+        """Put it into the store, whole, and free its hosts."""
+        swapping.swapout(self.id)
+
+    def swapin(self, checkpoint: str | None = None) -> None:
+        """Have it go on, as it was swapped out or as an earlier checkpoint of the same run."""
+        swapping.swapin(self.id, checkpoint=checkpoint)
 
     def destroy(self) -> None:
         """Free everything it has on its hosts."""

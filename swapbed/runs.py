@@ -34,13 +34,13 @@ def start(instance: str, parameters: Mapping[str, Any] | None = None, *, environ
     mine = project()
     with writing() as session:
         row = find_instance(session, mine, instance)
-        values = _checked(load_spec(session, row.spec_id), parameters or {}, row.name)
+        values = checked(load_spec(session, row.spec_id), parameters or {}, row.name)
         run = define_run(session, row, created_by=user(), parameters=values, environment_of_run=environment)
     launch("start_run", pass_on(report), run_id=run.id)
     return by_id(run.id)
 
 
-def _checked(spec: Spec, parameters: Mapping[str, Any], where: str) -> dict[str, str]:
+def checked(spec: Spec, parameters: Mapping[str, Any], where: str) -> dict[str, str]:
     """Values of the right type, in their canonical spelling. Unknown names are left to `define_run`."""
     types = {parameter.name: parameter.type for parameter in spec.parameters}
     try:

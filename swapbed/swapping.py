@@ -1,10 +1,8 @@
-"""The verbs that have an instance leave its hosts and come back, and the list of its checkpoints."""
+"""The verbs that have an instance leave its hosts and come back."""
 
 from __future__ import annotations
 
-from models.checkpoints import checkpoints_of
-from models.database import reading
-from models.tables import Checkpoint
+from swapbed.checkpoint_verbs import find_checkpoint
 from swapbed.launch import launch
 from swapbed.lifecycle import Known, find, pass_on
 from swapbed.present.progress import Report, quiet
@@ -16,14 +14,10 @@ def swapout(name: str, *, report: Report = quiet) -> Known:
     return find(name)
 
 
-def swapin(name: str, *, report: Report = quiet) -> Known:
-    """Returns when the instance goes on."""
-    launch("swapin", pass_on(report), instance_id=find(name).row.id)
+def swapin(name: str, *, checkpoint: str | None = None, report: Report = quiet) -> Known:
+    """Returns when the instance goes on. checkpoint: an earlier one of its own to go on from; default: as it was swapped out."""
+    ids = {"instance_id": find(name).row.id}
+    if checkpoint is not None:
+        ids["checkpoint_id"] = find_checkpoint(checkpoint).row.id
+    launch("swapin", pass_on(report), **ids)
     return find(name)
-
-
-def checkpoints(name: str) -> list[Checkpoint]:
-    """Of an instance, oldest first."""
-    known = find(name)
-    with reading() as session:
-        return checkpoints_of(session, known.row.id)

@@ -1,4 +1,4 @@
-"""A checkpoint's way: captured on its host, stored under one root, freed; and back. Each step a task that may be done again.
+"""A checkpoint's way: captured on its host, stored under one root. Each step a task that may be done again.
 
 The spool is on the host; storing it reads it here, so the host must be this machine until hosts send by themselves.
 """
@@ -7,22 +7,21 @@ from __future__ import annotations
 
 from prefect import task
 
-from models.checkpoints import checkpoint_by_id, latest_checkpoint
+from models.checkpoints import checkpoint_by_id
 from models.database import reading, writing
 from models.errors import HostProblem
-from models.instances import instance_by_id, placements
+from models.instances import instance_by_id
 from models.leases import Lease
-from models.manifest import ManifestKind, ManifestRef, TreePolicy
+from models.manifest import TreePolicy
 from models.protocol.checkpoint import Captured, Costs, Life, part_of
 from models.protocol.conductor import Outcome
 from models.protocol.control import Nothing
-from models.protocol.host import DAEMONS, Capture, CheckpointRestored, Create, RestoreCheckpoint
+from models.protocol.host import Capture
 from models.states import CheckpointState
 from models.tables import Checkpoint, Project
 from models.tables.columns import now
-from models.templates import load_spec
 from models.transition import transition
-from nodeops.checkpoint.spooled import forget, spool_of
+from nodeops.checkpoint.spooled import spool_of
 from storage.roots import RootKind
 from storage.store import Store
 from tasks.daemons import ask_conductor
@@ -60,7 +59,7 @@ def capture_on_host(checkpoint_id: str, host: HostReference, lease: str, live: b
 @task(task_run_name="store checkpoint", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
 def store_checkpoint(checkpoint_id: str, lease: str) -> None:
     """Durable when this returns: every chunk is in the store, pinned under one root."""
-    checkpoint, project = _with_project(checkpoint_id)
+    checkpoint, project = with_project(checkpoint_id)
     report("storing the checkpoint")
     store = Store.of(project)
     stored = store.store_tree(spool_of(checkpoint_id).root, POLICY, account=part_of)
@@ -84,40 +83,6 @@ def resume_on_host(checkpoint_id: str, host: HostReference, lease: Lease, reason
             transition(session, Checkpoint, checkpoint_id, CheckpointState.FAILED, lease=lease, reason=reason)
 
 
-@task(task_run_name="fetch checkpoint", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
-def fetch_checkpoint(instance_id: str) -> str:
-    """Into the spool, every chunk checked against its hash: a checkpoint that lacks something is refused before anything is made."""
-    with reading() as session:
-        checkpoint = latest_checkpoint(session, instance_by_id(session, instance_id))
-    spool = spool_of(checkpoint.id)
-    if not spool.manifest.exists():
-        report("fetching the checkpoint")
-        spool.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _, project = _with_project(checkpoint.id)
-        tree = ManifestRef(kind=ManifestKind.TREE, hash=checkpoint.root or "", size_bytes=checkpoint.size_bytes)
-        try:
-            Store.of(project).restore_tree(tree, spool.root)
-        except BaseException:
-            forget(checkpoint.id)
-            raise
-    return checkpoint.id
-
-
-@task(task_run_name="restore on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
-def restore_on_host(instance_id: str, checkpoint_id: str, host: HostReference, lease: str) -> CheckpointRestored:
-    """The instance goes on when this returns."""
-    with reading() as session:
-        instance = instance_by_id(session, instance_id)
-        create = Create(instance=instance_id, name=instance.name, project=session.get_one(Project, instance.project_id).name,
-                        fence=Lease.parse(lease).fence, spec=load_spec(session, checkpoint_by_id(session, checkpoint_id).spec_id),
-                        nodes=tuple(place.node for place in placements(session, instance_id)), daemons=DAEMONS)
-    watch = Watch(f"restore on {host.name}")
-    with session_with(host) as session_:
-        restored = session_.do("restore_checkpoint", RestoreCheckpoint(checkpoint=checkpoint_id, create=create), CheckpointRestored, watch)
-    watch.done()
-    return restored
-
-
 def host_of(instance_id: str) -> HostReference:
     """The one that it is on. Raises HostProblem for another machine than this."""
     host = hosts_of(instance_id)[0]
@@ -126,7 +91,8 @@ def host_of(instance_id: str) -> HostReference:
     return host
 
 
-def _with_project(checkpoint_id: str) -> tuple[Checkpoint, str]:
+def with_project(checkpoint_id: str) -> tuple[Checkpoint, str]:
+    """Its row, and the name of its project."""
     with reading() as session:
         checkpoint = checkpoint_by_id(session, checkpoint_id)
         return checkpoint, session.get_one(Project, checkpoint.project_id).name

@@ -69,9 +69,13 @@ def likely_hosts(ids: Mapping[str, str], *, to_be_placed: bool) -> list[HostRefe
 def placed_and_up(instance_id: str, lease: Lease) -> None:
     """All that was planned stands."""
     with writing() as session:
-        for place in placements(session, instance_id):
-            place.state = PlacementState.PLACED
-        transition(session, Instance, instance_id, InstanceState.UP, lease=lease, up_at=now())
+        be_placed_and_up(session, instance_id, lease)
+
+
+def be_placed_and_up(session: Session, instance_id: str, lease: Lease) -> None:
+    for place in placements(session, instance_id):
+        place.state = PlacementState.PLACED
+    transition(session, Instance, instance_id, InstanceState.UP, lease=lease, up_at=now())
 
 
 def forget_placements(session: Session, instance_id: str) -> None:

@@ -80,11 +80,11 @@ def back_to_swapped_out(instance_id: str, lease: Lease, reason: str) -> None:
 
 
 def forget_spools(instance_id: str) -> None:
-    """What is durable is not needed on the host any more."""
+    """What is durable is not needed on the host any more: neither what it was captured into, nor what it was brought back from."""
     with reading() as session:
         ids = [each.id for each in checkpoints_of(session, instance_id)]
-    for checkpoint_id in ids:
-        forget(checkpoint_id)
+    for spool in (*ids, instance_id):
+        forget(spool)
 
 
 def _last(instance_id: str) -> Checkpoint | None:

@@ -186,11 +186,15 @@ class Capture(ChangeInstance):
 
 
 class RestoreCheckpoint(Message):
-    """Bring a checkpoint of this host's spool to life. create: as what; next_message: see `models.protocol.conductor.Restore`."""
+    """Bring a checkpoint of this host's spool to life. create: as what; next_message: see `models.protocol.conductor.Restore`.
+
+    parameters: other values, for what is started from now on in the run that goes on.
+    """
 
     checkpoint: CheckpointId
     create: Create
     next_message: int | None = None
+    parameters: dict[str, str] = {}
 
 
 class CheckpointRestored(Message):

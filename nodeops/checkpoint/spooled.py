@@ -14,6 +14,7 @@ from models.protocol.host import Capture, CheckpointRestored, RestoreCheckpoint
 from models.settings import settings
 from nodeops import cgroups
 from nodeops.checkpoint.capture import capture, go_on_in_place
+from nodeops.checkpoint.rebinding import rebind
 from nodeops.checkpoint.restore import restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
@@ -47,7 +48,10 @@ def bring_back(wanted: RestoreCheckpoint, progress: Progress) -> CheckpointResto
     record = read_record(layout_of(wanted.create.instance))
     if record is not None and record.state == "ready" and record.fence == wanted.create.fence:
         return CheckpointRestored()
-    restored = restore(spool_of(wanted.checkpoint), wanted.create, progress, next_message=wanted.next_message)
+    spool = spool_of(wanted.checkpoint)
+    if wanted.parameters:
+        rebind(spool, wanted.parameters)
+    restored = restore(spool, wanted.create, progress, next_message=wanted.next_message)
     return CheckpointRestored(late_ns=restored.late_ns, waited_ns=restored.waited_ns, attempts=restored.attempts)
 
 

@@ -1,51 +1,123 @@
-"""`swapout`, `swapin` and `checkpoint ls`: instances that leave their hosts and come back."""
+"""`swapout`, `swapin`, `fork` and `checkpoint`: instances that leave their hosts, come back, and branch."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from swapbed.cli.options import FormatOption, InstanceArgument
+from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption
 from swapbed.present.output import Format, print_json, print_text
 
+CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="an id, INSTANCE/EPOCH, or INSTANCE for its newest")]
 group = typer.Typer(no_args_is_help=True, help="What instances were at an instant.")
 
 
-def swapout(instance: InstanceArgument) -> None:
+def swapout(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
     """Put a living instance into the store, whole, and free its hosts."""
     from swapbed import swapping
+    from swapbed.present import instances
     from swapbed.present.progress import progress
 
     with progress() as report:
         known = swapping.swapout(instance, report=report)
-    print_text(f"{known.row.name} is {known.row.state.replace('_', ' ')}: `swapbed swapin {known.row.name}` brings it back")
+    if output is Format.JSON:
+        print_json(instances.of(known))
+    else:
+        print_text(f"{known.row.name} is {known.row.state.replace('_', ' ')}: `swapbed swapin {known.row.name}` brings it back")
 
 
-def swapin(instance: InstanceArgument) -> None:
+def swapin(instance: InstanceArgument,
+           checkpoint: Annotated[str | None, typer.Option(metavar="CHECKPOINT", help="an earlier one of the same run")] = None,
+           output: FormatOption = Format.TABLE) -> None:
     """Have an instance that was swapped out go on."""
     from swapbed import swapping
+    from swapbed.present import instances
     from swapbed.present.progress import progress
 
     with progress() as report:
-        known = swapping.swapin(instance, report=report)
-    print_text(f"{known.row.name} is {known.row.state}")
+        known = swapping.swapin(instance, checkpoint=checkpoint, report=report)
+    if output is Format.JSON:
+        print_json(instances.of(known))
+    else:
+        print_text(instances.sentence(instances.of(known), known.spec))
+
+
+def fork(checkpoint: CheckpointArgument, parameters: ParameterOption = None,
+         name: Annotated[str | None, typer.Option("--name", "-n", help="a DNS label; default: the template's with a number")] = None,
+         output: FormatOption = Format.TABLE) -> None:
+    """Start a checkpoint as a new instance beside the living one.
+
+    Values given with -S hold for all that is started in it from now on; what runs in it already keeps the values it was started with.
+    """
+    from swapbed import checkpoint_verbs
+    from swapbed.present import instances
+    from swapbed.present.progress import progress
+    from swapbed.source import assignments
+
+    with progress() as report:
+        known = checkpoint_verbs.fork(checkpoint, name=name, parameters=assignments(parameters), report=report)
+    if output is Format.JSON:
+        print_json(instances.of(known))
+    else:
+        print_text(instances.sentence(instances.of(known), known.spec))
+
+
+@group.command()
+def create(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
+    """Save a living instance, whole, while it goes on."""
+    from swapbed import checkpoint_verbs
+    from swapbed.present import checkpoints
+    from swapbed.present.progress import progress
+
+    with progress() as report:
+        shown = checkpoints.of(checkpoint_verbs.create(instance, report=report))
+    if output is Format.JSON:
+        print_json(shown)
+    else:
+        print_text(checkpoints.sentence(shown))
 
 
 @group.command("ls")
-def checkpoint_ls(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
+def list_(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
     """List an instance's checkpoints, oldest first."""
-    from swapbed import swapping
+    from swapbed import checkpoint_verbs
+    from swapbed.present import checkpoints
 
-    rows = [{"id": each.id, "epoch": each.epoch, "state": str(each.state), "virtual_s": (each.virtual_ns or 0) / 1e9,
-             "size_bytes": each.size_bytes, "stored_bytes": each.stored_bytes, "root": each.root, "reason": each.reason}
-            for each in swapping.checkpoints(instance)]
+    shown = [checkpoints.of(one) for one in checkpoint_verbs.all_of(instance)]
     if output is Format.JSON:
-        print_json(rows)
+        print_json(shown)
     else:
-        print_text(*(f"{row['id']}  epoch {row['epoch']}  {row['state']}  at {row['virtual_s']:.3f} s  {row['size_bytes']} bytes, "
-                     f"{row['stored_bytes']} new" for row in rows))
+        print_text(checkpoints.listing(shown))
+
+
+@group.command()
+def show(checkpoint: CheckpointArgument, output: FormatOption = Format.TABLE) -> None:
+    """Show one checkpoint: how long its instance stood still, and what each part of it cost."""
+    from swapbed import checkpoint_verbs
+    from swapbed.present import checkpoints
+
+    shown = checkpoints.of(checkpoint_verbs.find_checkpoint(checkpoint))
+    if output is Format.JSON:
+        print_json(shown)
+    else:
+        print_text(*checkpoints.details(shown))
+
+
+@group.command()
+def diff(before: CheckpointArgument, after: CheckpointArgument, output: FormatOption = Format.TABLE) -> None:
+    """Show in what two checkpoints differ: processes, nodes' files, and every kind of state."""
+    from swapbed import checkpoint_verbs
+    from swapbed.present import checkpoints
+
+    found = checkpoint_verbs.difference(before, after)
+    if output is Format.JSON:
+        print_json(found)
+    else:
+        print_text(*checkpoints.differences(found))
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(swapout)
-    app.command()(swapin)
+    for command in (swapout, swapin, fork):
+        app.command()(command)
     app.add_typer(group, name="checkpoint")

@@ -16,7 +16,8 @@ from models.settings import settings
 from models.states import InstanceState
 from models.tables import Instance
 from nodeops.session import HostSession
-from tasks.checkpoints import capture_on_host, fetch_checkpoint, host_of, store_checkpoint
+from tasks.checkpoints import capture_on_host, host_of, store_checkpoint
+from tasks.restoring import fetch_checkpoint
 from tasks.work import change, working_on
 
 

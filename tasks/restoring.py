@@ -1,0 +1,98 @@
+"""A checkpoint's way back: fetched into the spool, brought to life on a host, known to the database. Each step may be done again."""
+
+from __future__ import annotations
+
+from prefect import task
+from sqlmodel import Session, col, func, select
+
+from models.checkpoints import check_way_back, checkpoint_by_id, go_back, latest_checkpoint
+from models.database import reading, writing
+from models.instances import current_run, instance_by_id, placements
+from models.leases import Lease
+from models.manifest import ManifestKind, ManifestRef
+from models.protocol.conductor import RunInfo, Runs
+from models.protocol.control import Nothing
+from models.protocol.host import DAEMONS, CheckpointRestored, Create, RestoreCheckpoint
+from models.states import RunState
+from models.tables import Instance, OutboxMessage, Project, Run
+from models.templates import load_spec
+from nodeops.checkpoint.spooled import forget, spool_of
+from storage.store import Store
+from tasks.checkpoints import with_project
+from tasks.daemons import ask_conductor
+from tasks.keeping import prepare_on_hosts
+from tasks.places import be_placed_and_up
+from tasks.progress import Watch, report
+from tasks.sessions import HostReference, session_with
+from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
+
+
+@task(task_run_name="fetch checkpoint", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def fetch_checkpoint(instance_id: str, checkpoint_id: str | None = None) -> str:
+    """Into the instance's own spool, every chunk checked against its hash: one that lacks something is refused before anything is made.
+
+    checkpoint_id: None: the one it was swapped out as. Returns its id.
+    """
+    with reading() as session:
+        instance = instance_by_id(session, instance_id)
+        chosen = checkpoint_by_id(session, checkpoint_id) if checkpoint_id else latest_checkpoint(session, instance)
+        check_way_back(session, instance, chosen)
+    report("fetching the checkpoint")
+    forget(instance_id)
+    spool = spool_of(instance_id)
+    spool.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _, project = with_project(chosen.id)
+    tree = ManifestRef(kind=ManifestKind.TREE, hash=chosen.root or "", size_bytes=chosen.size_bytes)
+    try:
+        Store.of(project).restore_tree(tree, spool.root)
+    except BaseException:
+        forget(instance_id)
+        raise
+    return chosen.id
+
+
+@task(task_run_name="restore on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def restore_on_host(instance_id: str, checkpoint_id: str, host: HostReference, lease: str) -> CheckpointRestored:
+    """The instance goes on when this returns."""
+    with reading() as session:
+        instance, checkpoint = instance_by_id(session, instance_id), checkpoint_by_id(session, checkpoint_id)
+        create = Create(instance=instance_id, name=instance.name, project=session.get_one(Project, instance.project_id).name,
+                        fence=Lease.parse(lease).fence, spec=load_spec(session, checkpoint.spec_id),
+                        nodes=tuple(place.node for place in placements(session, instance_id)), daemons=DAEMONS)
+        forked = checkpoint.instance_id != instance_id
+        wanted = RestoreCheckpoint(checkpoint=instance_id, create=create, next_message=0 if forked else _next_message(session, instance),
+                                   parameters=instance.parameters if forked else {})
+    watch = Watch(f"restore on {host.name}")
+    with session_with(host) as session_:
+        restored = session_.do("restore_checkpoint", wanted, CheckpointRestored, watch)
+    watch.done()
+    return restored
+
+
+def lives_on(instance_id: str, checkpoint_id: str, lease: Lease) -> None:
+    """It stands on its hosts, as that checkpoint. The run that goes on in a fork becomes a run of the fork's own."""
+    info = ask_conductor(instance_id, "run", Nothing(), Runs).current
+    with writing() as session:
+        instance = instance_by_id(session, instance_id)
+        go_back(session, instance, checkpoint_by_id(session, checkpoint_id))
+        adopted = _adopted(session, instance, info)
+        be_placed_and_up(session, instance_id, lease)
+    if adopted is not None:
+        prepare_on_hosts(adopted, lease, fresh=False)
+
+
+def _adopted(session: Session, instance: Instance, info: RunInfo | None) -> Run | None:
+    if info is None or info.phase == "over" or current_run(session, instance.id) is not None:
+        return None
+    run = Run(instance_id=instance.id, number=info.number, template_id=instance.template_id, spec_id=instance.spec_id,
+              parameters=info.parameters, origin="fork", state=RunState.RUNNING, begin_ns=info.zero_ns or info.began_ns,
+              began_at=info.began_at, environment_of_run=info.environment_of_run, created_by=instance.created_by)
+    session.add(run)
+    session.flush()
+    return run
+
+
+def _next_message(session: Session, instance: Instance) -> int | None:
+    """The controller has heard what comes before: numbers that were used in a life this checkpoint does not know of are not used again."""
+    last = session.exec(select(func.max(OutboxMessage.number)).where(col(OutboxMessage.instance_id) == instance.id)).one()
+    return None if last is None else last + 1
