@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from sqlmodel import Session, col, select
 
@@ -17,11 +18,7 @@ VALUE_LIMIT = 64 << 10
 
 def set_value(session: Session, subject: Subject, subject_id: str, key: str, value: str | None, *, by: str) -> None:
     """value None: the key goes. What changes nothing leaves no trace in the history."""
-    if not KEY.fullmatch(key):
-        raise InvalidInput(f"'{key}' cannot be a key (a letter, then letters, digits, '_', '.', '-', at most 63)", where=subject_id)
-    if value is not None and (len(value) > VALUE_LIMIT or "\0" in value):
-        raise InvalidInput(f"the value of '{key}' is over {VALUE_LIMIT >> 10} KiB, or holds a NUL byte", where=subject_id,
-                           next="Metadata are notes: put data into a record or a datastore")
+    _check(subject_id, key, value)
     row = session.get(Metadata, (subject, subject_id, key))
     before = row.value if row else None
     if before == value:
@@ -45,3 +42,25 @@ def history_of(session: Session, subject: Subject, subject_id: str) -> list[Meta
     """Oldest first."""
     mine = select(MetadataChange).where(MetadataChange.subject == subject, MetadataChange.subject_id == subject_id)
     return list(session.exec(mine.order_by(col(MetadataChange.id))))
+
+
+def add_history(session: Session, subject: Subject, subject_id: str, changes: Iterable[MetadataChange]) -> None:
+    """As it happened elsewhere, oldest first; of keys that the subject never had here. What it comes to is the present."""
+    present: dict[str, MetadataChange] = {}
+    for change in changes:
+        _check(subject_id, change.key, change.after)
+        session.add(change)
+        present[change.key] = change
+    for key, last in present.items():
+        if last.after is not None:
+            session.add(Metadata(subject=subject, subject_id=subject_id, key=key, value=last.after, changed_at=last.changed_at,
+                                 changed_by=last.changed_by))
+    session.flush()
+
+
+def _check(subject_id: str, key: str, value: str | None) -> None:
+    if not KEY.fullmatch(key):
+        raise InvalidInput(f"'{key}' cannot be a key (a letter, then letters, digits, '_', '.', '-', at most 63)", where=subject_id)
+    if value is not None and (len(value) > VALUE_LIMIT or "\0" in value):
+        raise InvalidInput(f"the value of '{key}' is over {VALUE_LIMIT >> 10} KiB, or holds a NUL byte", where=subject_id,
+                           next="Metadata are notes: put data into a record or a datastore")

@@ -49,6 +49,9 @@ def add_template(session: Session, project: Project, *, name: str, language: str
             existing.source, existing.datastore, existing.datastore_name = source, datastore, datastore_name
             existing.externals, existing.parameters = list(externals), [p.model_dump(mode="json") for p in parameters]
             existing.expunged_at = existing.hidden_at = None
+            if parent is not None and existing.parent_id is None:  # it came with a record, without its ancestors
+                existing.parent_id, existing.root_id = parent.id, parent.root_id
+                existing.number, existing.name = _next_number(session, parent), parent.name
         return existing
     if not NAME.fullmatch(name):
         raise InvalidInput(f"'{name}' cannot name a template (letters, digits, '_', '.', '-', at most 63)")
@@ -111,6 +114,9 @@ def store_spec(session: Session, project_id: str, spec: Spec) -> StoredSpec:
     if row is None:
         row = StoredSpec(project_id=project_id, digest=spec.digest, body=spec.model_dump_json(exclude_defaults=True))
         session.add(row)
+        session.flush()
+    elif row.body is None:  # expunged, and made again
+        row.body = spec.model_dump_json(exclude_defaults=True)
         session.flush()
     return row
 

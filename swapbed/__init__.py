@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from swapbed.metadata import notes as notes
     from swapbed.picture import graph as graph
     from swapbed.record_objects import Record as Record
+    from swapbed.record_objects import bring as import_record
     from swapbed.record_objects import every as records
     from swapbed.record_objects import one as record
     from swapbed.sweeping import sweep as sweep
@@ -47,13 +48,15 @@ _LAZY = {
     "fork": "swapbed.instance:fork", "swapin": "swapbed.instance:swapin", "checkpoints": "swapbed.checkpoint_verbs:all_of",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
     "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
+    "import_record": "swapbed.record_objects:bring",
     "sweep": "swapbed.sweeping:sweep", "templates": "swapbed.templates", "recordings": "swapbed.recordings", "store": "swapbed.store",
     "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
 }
 
 __all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "checkpoints", "deploy",
            "fork", "graph",
-           "instances", "notes", "record", "recordings", "records", "search", "store", "swapin", "sweep", "templates", "topology", "validate"]
+           "import_record", "instances", "notes", "record", "recordings", "records", "search", "store", "swapin", "sweep", "templates", "topology",
+           "validate"]
 
 
 def _check_floors() -> None:

@@ -1,64 +1,97 @@
-"""A record out of the store: as a directory, or as a tar archive that is the same bytes every time."""
+"""`record export`: a record with its template, provenance and notes, as directory, tar or Workflow Run RO-Crate; the same bytes every time.
+
+`swapbed.record_parts` says what is in it, `swapbed.record_import` brings any of the three back.
+"""
 
 from __future__ import annotations
 
-import tarfile
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
 from models.errors import Conflict, HostProblem
-from models.manifest import FileKind, ListedFile
 from models.tables import Record
-from storage.store import Store
-from swapbed.byte_pieces import PiecesFile
-from tasks.record_trees import tree_of
+from swapbed.archive_files import Member, of_text, write_tar, write_zip
+from swapbed.record_crate import described
+from swapbed.record_parts import CRATE, DATASTORES, Parts, parts_of
+
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 
-def to_directory(record: Record, target: Path) -> None:
-    """target must be empty or not be there."""
-    store, root = tree_of(record)
-    store.restore_tree(root, target)
+class Form(StrEnum):
+    ROCRATE, TAR, DIRECTORY = "rocrate", "tar", "dir"
 
 
-def to_tar(record: Record, target: Path) -> None:
-    """Compressed as the name's end says (.tar, .tar.gz, .tar.xz, …); gzip's header has no time in it."""
-    store, root = tree_of(record)
+def form_of(target: Path) -> Form:
+    """As its name's end says."""
+    return Form.ROCRATE if target.name.endswith(".zip") else Form.TAR if target.name.endswith(TARS) else Form.DIRECTORY
+
+
+def export(record: Record, target: Path, form: Form | None = None) -> Form:
+    """form: default as target's name says. A crate is a directory, or an archive where target is called like one.
+
+    Raises Conflict where there is something already, NotFound for a record that is not committed, or was expunged.
+    """
+    chosen = form or form_of(target)
+    parts = parts_of(record)
+    if chosen is Form.DIRECTORY or (chosen is Form.ROCRATE and not target.name.endswith((".zip", *TARS))):
+        _to_directory(parts, target, crate=chosen is Form.ROCRATE)
+    else:
+        _to_archive(parts, target, crate=chosen is Form.ROCRATE)
+    return chosen
+
+
+def _to_archive(parts: Parts, target: Path, *, crate: bool) -> None:
     if target.exists():
         raise Conflict("there is something of that name already", where=str(target))
+    with _draft(target) as draft, ExitStack() as stack, draft.open("xb") as out:
+        members = list(parts.members(stack))
+        if crate:
+            members.append(_crate(parts, members))
+        _write(members, out, target.name)
+
+
+def _write(members: Iterable[Member], out: BinaryIO, name: str) -> None:
+    if name.endswith(".zip"):
+        write_zip(members, out)
+    else:
+        write_tar(members, out, name)
+
+
+def _to_directory(parts: Parts, target: Path, *, crate: bool) -> None:
+    """The store restores whole trees faster than file by file, and holes as holes."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Conflict("this is not an empty directory", where=str(target), next="Name one that is not there yet")
+    with _draft(target) as draft, ExitStack() as stack:
+        parts.store.restore_tree(parts.exported.root, draft)
+        for datastore in parts.chain.datastores:
+            parts.store.restore_tree(datastore, draft / DATASTORES / datastore)
+        for member in [*parts.texts(), *([_crate(parts, list(parts.members(stack)))] if crate else [])]:
+            (draft / member.path).parent.mkdir(parents=True, exist_ok=True)
+            (draft / member.path).write_bytes(b"".join(member.pieces()))
+
+
+def _crate(parts: Parts, members: list[Member]) -> Member:
+    return of_text(CRATE, described(parts, members))
+
+
+@contextmanager
+def _draft(target: Path) -> Iterator[Path]:
+    """A place beside target that takes its place if all goes well; nothing is left of it else."""
+    target = target.absolute()
     try:
-        with target.open("xb") as out:
-            write_tar(store, root, out, target.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(dir=target.parent, prefix=".export-"))
     except OSError as error:
-        target.unlink(missing_ok=True)
-        raise HostProblem(f"the archive cannot be written: {error.strerror}", where=str(target)) from error
-
-
-def write_tar(store: Store, root: str, out: BinaryIO, name: str) -> None:
-    """Names in order, no times, nobody's names."""
-    import gzip
-
-    with store.read_tree(root) as tree:
-        listed = sorted(tree.walk(), key=lambda file: file.path)
-        stream = gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) if name.endswith(("gz", ".tgz")) else None
-        kind = "w:xz" if name.endswith("xz") else "w:bz2" if name.endswith("bz2") else "w:"
-        with tarfile.open(fileobj=stream or out, mode="w:" if stream else kind, format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
-            for file in listed:
-                member = _member(file)
-                if file.kind is FileKind.FILE:
-                    archive.addfile(member, PiecesFile(tree.read(file.path)))
-                elif member.type != tarfile.REGTYPE:
-                    archive.addfile(member)
-        if stream is not None:
-            stream.close()
-
-
-def _member(file: ListedFile) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(file.path)
-    member.mode, member.size = file.mode & 0o7777, file.size_bytes if file.kind is FileKind.FILE else 0
-    if file.kind is FileKind.DIRECTORY:
-        member.type = tarfile.DIRTYPE
-    elif file.kind is FileKind.SYMLINK:
-        member.type, member.linkname = tarfile.SYMTYPE, file.target
-    elif file.kind is FileKind.FIFO:
-        member.type = tarfile.FIFOTYPE
-    return member
+        raise HostProblem(f"nothing can be written there: {error.strerror}", where=str(target.parent)) from error
+    try:
+        yield room / target.name
+        (room / target.name).rename(target)
+    except OSError as error:
+        raise HostProblem(f"the export cannot be written: {error.strerror}", where=str(target)) from error
+    finally:
+        shutil.rmtree(room, ignore_errors=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.manifest import ListedFile
 from models.recorded import Agents, Recorded, RecordedEvent
-from swapbed import record_export, replaying
+from swapbed import record_export, record_import, replaying
 from swapbed import record_verbs as records
 from swapbed.present import html
 from swapbed.present import records as present
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 def one(name: str) -> Record:
     """By id, `INSTANCE/RUN`, or INSTANCE for its last run."""
     return Record(records.find(name))
+
+
+def bring(source: Path | str, *, name: str | None = None) -> Record:
+    """What `Record.export` wrote, in any form, here or elsewhere. name: for the tree of its template, if that is a new one here."""
+    return Record(record_import.import_(Path(source), name=name))
 
 
 def every(instance: str | None = None) -> Records:
@@ -134,11 +139,10 @@ class Record:
     def diff(self, other: Record) -> RecordDifference:
         return difference(self.known.row, other.known.row)
 
-    def export(self, target: Path | str) -> Path:
-        """To a directory; to an archive, if target ends like one."""
+    def export(self, target: Path | str, form: Literal["rocrate", "tar", "dir"] | None = None) -> Path:
+        """With its template, notes and hashes. Default: an archive or, for .zip, a crate, if target ends like one; else a directory."""
         place = Path(target)
-        tar = place.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"))
-        (record_export.to_tar if tar else record_export.to_directory)(self.known.row, place)
+        record_export.export(self.known.row, place, record_export.Form(form) if form else None)
         return place
 
     def add(self, source: Path | str, target: str | None = None) -> Record:

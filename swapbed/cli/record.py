@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.errors import InvalidInput
+from swapbed.cli import options
 from swapbed.cli.options import FormatOption
 from swapbed.present.output import Format, note, print_json, print_text
 
@@ -20,8 +22,9 @@ PathArgument = Annotated[str, typer.Argument(metavar="PATH", help="of a file in 
 
 
 class Form(StrEnum):
-    DIRECTORY = "dir"
-    TAR = "tar"
+    """Of what is written; the last two, of what is said of it, as everywhere."""
+
+    ROCRATE, TAR, DIRECTORY, TABLE, JSON = "rocrate", "tar", "dir", "table", "json"
 
 
 @group.command("ls")
@@ -86,21 +89,46 @@ def diff(first: RecordArgument, second: RecordArgument, output: FormatOption = F
         print_text(*present.difference_tables(found))
 
 
+def _remember(values: list[Form] | None) -> list[Form] | None:
+    """An error is printed in the format that was asked for."""
+    if Form.JSON in (values or ()):
+        options.chosen = Format.JSON
+    return values
+
+
 @group.command()
 def export(record: RecordArgument, target: Annotated[Path, typer.Argument(metavar="TARGET", help="a directory or archive to be made")],
-           form: Annotated[Form | None, typer.Option("--as", help="default: tar if TARGET ends in .tar, .tar.gz, .tgz, .tar.xz")] = None,
-           output: FormatOption = Format.TABLE) -> None:
-    """Write a record's files to a directory or an archive."""
+           forms: Annotated[list[Form] | None, typer.Option(
+               "--format", callback=_remember, envvar="SWAPBED_FORMAT",
+               help="rocrate, tar or dir (default: as TARGET ends, .zip for a crate); and table or json for what is said")] = None) -> None:
+    """Write a record with its template, provenance, notes and hashes; `record import` brings it back anywhere."""
     from swapbed import record_export
     from swapbed import record_verbs as records
 
+    wanted = [form for form in forms or () if form not in (Form.TABLE, Form.JSON)]
+    if len(wanted) > 1:
+        raise InvalidInput("a record is written in one format at a time", where="--format")
     known = records.find(record)
-    tar = form is Form.TAR or form is None and target.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"))
-    (record_export.to_tar if tar else record_export.to_directory)(known.row, target)
-    if output is Format.JSON:
-        print_json({"record": known.row.id, "target": str(target)})
+    form = record_export.export(known.row, target, record_export.Form(wanted[0].value) if wanted else None)
+    if options.chosen is Format.JSON:
+        print_json({"record": known.row.id, "root": known.row.root, "format": form.value, "target": str(target)})
     else:
         print_text(f"{known.name} is in {target}")
+
+
+@group.command("import")
+def import_(source: Annotated[Path, typer.Argument(metavar="SOURCE", help="what `record export` wrote, in any format")],
+            name: Annotated[str | None, typer.Option("--name", "-n", help="of its template's tree; default: as it was")] = None,
+            output: FormatOption = Format.TABLE) -> None:
+    """Bring in an exported record with its template; hashes stay what they were."""
+    from swapbed import record_import
+    from swapbed.present import records as present
+
+    known = record_import.import_(source, name=name)
+    if output is Format.JSON:
+        print_json(present.of(known))
+    else:
+        print_text(present.facts_table(present.of(known)))
 
 
 @group.command()

@@ -12,6 +12,7 @@ from models.errors import Conflict, Corrupt, InvalidInput
 from models.settings import settings
 from swapbed import template_archive, templates
 from swapbed.cli.tree import app
+from swapbed.metadata import annotate, history, notes
 
 
 @pytest.fixture
@@ -75,3 +76,18 @@ def test_a_name_that_is_taken_needs_another(exported: Path, tmp_path: Path, stat
     with pytest.raises(Conflict, match="--name"):
         template_archive.import_(exported)
     assert template_archive.import_(exported, name="theirs").number == 2
+
+
+def test_notes_go_along_with_their_history_and_theirs_stay(exported: Path, tmp_path: Path, state_dir: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    annotate("template:study@1", description="the first", quality="poor")
+    annotate("template:study@1", quality=None)
+    annotate("template:study@2", description="the second")
+    noted = template_archive.export("study", tmp_path / "noted.tar")
+    elsewhere(monkeypatch, state_dir)
+    template_archive.import_(exported)
+    annotate("template:study@2", description="ours")
+    template_archive.import_(noted)
+    assert notes("template:study@1") == {"description": "the first"} and notes("template:study@2") == {"description": "ours"}
+    assert [(one.key, one.after) for one in history("template:study@1")] == [
+        ("description", "the first"), ("quality", "poor"), ("quality", None)]
