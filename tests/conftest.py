@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,13 @@ ROOM = Path("/var/tmp")  # on the root file system, which can hold an overlay's 
 OF_TEST, OF_SESSION = f"swapbed-test-{os.getpid()}-", f"swapbed-session-{os.getpid()}-"
 ELSEWHERE = ("SWAPBED_DATABASE_URL", "SWAPBED_STORE_URL", "SWAPBED_PREFECT_API_URL", "SWAPBED_PROJECT", "PREFECT_API_URL")
 os.environ.update(CLIENT_ENVIRONMENT)  # before anything imports Prefect: no test starts a temporary server of its own
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A directory that no other session tidies up: pytest's own goes when three younger ones exist, whoever still uses it."""
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="swapbed-pytest-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))  # what holds it was reported
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,6 +78,8 @@ def _session_directory() -> Iterator[Path]:
     from swapbed import server
 
     directory = Path(tempfile.mkdtemp(prefix=OF_SESSION, dir=ROOM))
+    lifeline = subprocess.Popen([sys.executable, "-m", "tests.lifeline", directory], stdin=subprocess.PIPE, start_new_session=True,
+                                cwd=Path(__file__).parent.parent)
     yield directory
     if "prefect" in sys.modules:
         from prefect.logging.handlers import APILogHandler
@@ -82,6 +92,7 @@ def _session_directory() -> Iterator[Path]:
         server.down()
         _forget()
     shutil.rmtree(directory)
+    lifeline.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -105,10 +105,11 @@ def _second_run_with_another_parameter(instance: Instance) -> None:
 
 def _what_prefect_shows(instance: Instance) -> None:
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 
     with get_client(sync_client=True) as client:
-        names = {run.name for run in client.read_flow_runs(limit=50)}
+        mine = FlowRunFilter(name=FlowRunFilterName(like_=instance.name))  # the session's server knows many others
+        names = {run.name for run in client.read_flow_runs(flow_run_filter=mine)}
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[f"topology-{instance.name}", f"links-{instance.name}"]))
         shown = {artifact.key: str(artifact.data) for artifact in client.read_artifacts(artifact_filter=wanted)}
     assert {f"instantiate {instance.name}", f"start {instance.name} run 2", f"stop {instance.name} run 1"} <= names

@@ -4,7 +4,9 @@ import re
 import runpy
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 import swapbed
 from swapbed import results
@@ -21,8 +23,8 @@ def played(net: swapbed.Instance) -> dict[str, results.Invocation]:
 
 
 def test_each_is_known_here() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {"dumbbell", "failover", "star100", "chain", "clab", "sweep"}, \
-        "a new example wants a test"
+    known = {"dumbbell", "failover", "star100", "chain", "clab", "sweep", "notebook"}
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == known, "a new example wants a test"
 
 
 def test_dumbbell_is_plotted(tmp_path: Path) -> None:
@@ -73,3 +75,18 @@ def test_sweep_is_plotted(tmp_path: Path) -> None:
     done = sweep(tmp_path / "sweep.png", delays=("5ms",), flows=(1, 2), DURATION=1)
     assert [point.outcome for point in done.points] == ["ok", "ok"] and all(row["flow1.throughput_bps"] > 0 for row in done.rows())
     assert (tmp_path / "sweep.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_notebook_is_executed() -> None:
+    """In a kernel of this very environment, whose event loop is running: what every notebook has, and what a command has not."""
+    notebook = nbformat.read(EXAMPLES / "notebook" / "dumbbell.ipynb", as_version=4)
+    try:
+        NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(EXAMPLES / "notebook")}}).execute()
+    except BaseException:
+        call("destroy", "notebook")
+        raise
+    cells = {cell["source"].splitlines()[0]: cell["outputs"] for cell in notebook.cells if cell["cell_type"] == "code"}
+    shown, (ping,), link, run, gone = cells.values()
+    assert "<svg" in shown[-1]["data"]["text/html"] and "bottleneck" in shown[-1]["data"]["text/html"]
+    assert "3 received" in ping["text"] and "15 ms" in link[-1]["data"]["text/html"]
+    assert "ok" in run[-1]["data"]["text/plain"] and not gone
