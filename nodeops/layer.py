@@ -27,7 +27,7 @@ LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/sel
 DIRECTORIES = {"dev/net": 0o755, "dev/pts": 0o755, "dev/shm": 0o1777, "proc": 0o555, "sys": 0o555, "run/lock": 0o1777, "tmp": 0o1777,
                "var/tmp": 0o1777, "swapbed/run": 0o755, "swapbed/bin": 0o755, "swapbed/logs": 0o755, "swapbed/archive": 0o1777,
                "swapbed/datastore": 0o755}
-CALLINGS = ("swapbed-event", "template_record", "record-events")  # of init's binary, by its name: see nodeops/init/main.c
+CALLINGS = ("swapbed-event", "tevc", "template_record", "record-events")  # of init's binary, by its name: see nodeops/init/main.c
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from models.errors import InvalidInput, SwapbedError
 from models.events import Arguments
 from models.protocol.conductor import Outcome
 from models.protocol.init import Petition
-from models.spec import Event
+from models.spec import Event, Spec
+from nodeops.conductor import tevc
 from nodeops.conductor.happenings import Petitioned
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0,
@@ -24,6 +25,7 @@ SUFFIXES = ("_s", "_bps", "_bytes")
 class Doer(Protocol):
     """What petitions lead to; `nodeops.conductor.operations` does it."""
 
+    def spec(self) -> Spec: ...
     def send(self, event: Event, *, in_s: float, origin: str, petition: Petitioned) -> int: ...
     def when_settled(self, token: int, then: Callable[[Outcome], None]) -> None: ...
     def change_recording(self, action: str, name: str, petition: Petitioned) -> None: ...
@@ -60,8 +62,11 @@ class Petitions:
         self.doer.answer(node, asked.petition)
 
     def _event(self, node: str, asked: Petition, reference: Petitioned) -> None:
-        pairs = dict(pair.partition("=")[::2] for pair in asked.items.get("argument", ()))
-        event = read_event(_one(asked.items, "target"), _one(asked.items, "verb"), pairs)
+        target, verb, words = _one(asked.items, "target"), _one(asked.items, "verb"), asked.items.get("argument", ())
+        pairs = dict(pair.partition("=")[::2] for pair in words)
+        if "tevc" in asked.items:
+            target, verb, pairs = tevc.in_our_words(target, verb, list(words), self.doer.spec())
+        event = read_event(target, verb, pairs)
         in_s = read_delay(asked.items["at"][0]) if "at" in asked.items else 0.0
         token = self.doer.send(event, in_s=in_s, origin=f"node {node}", petition=reference)
         if "wait" not in asked.items:

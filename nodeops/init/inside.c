@@ -80,6 +80,27 @@ int event_main(int argc, char **argv) {
     return ask(&out, false);
 }
 
+/* Emulab's: [-w] TIME OBJECT VERB [KEY=VALUE …], TIME being `now` or +SECONDS. What says where Emulab's scheduler is, is not needed. */
+int tevc_main(int argc, char **argv) {
+    static const char usage[] = "usage: tevc [-e PROJECT/EXPERIMENT] [-w] now|+SECONDS OBJECT EVENT [KEY=VALUE ...]\n";
+    struct buffer out = {0};
+    const char *names[] = {"at", "target", "verb"};
+    int named = 0;
+    size_t began = begin_petition(&out, "event");
+    wire_put(&out, "tevc", "1");
+    for (int i = 1; i < argc; i++) {
+        if (named == 0 && !strcmp(argv[i], "-w")) wire_put(&out, "wait", "1");
+        else if (named == 0 && argv[i][0] == '-' && argv[i][1] && strchr("estpkl", argv[i][1]) && i + 1 < argc) i += !argv[i][2];
+        else if (named == 0 && !strcmp(argv[i], "now")) named++;
+        else if (named == 0 && argv[i][0] != '+') return fputs(usage, stderr), MISUSED;
+        else if (named < 3) wire_put(&out, names[named++], argv[i]);
+        else wire_put(&out, "argument", argv[i]);
+    }
+    if (named < 3) return fputs(usage, stderr), MISUSED;
+    wire_end(&out, began);
+    return ask(&out, true);
+}
+
 /* start|stop|pause|continue|step [NAME]: of the recording that template_record adds to. */
 int recording_main(int argc, char **argv) {
     struct buffer out = {0};
