@@ -33,7 +33,7 @@ from models.protocol.conductor import (
     Wait,
 )
 from models.protocol.control import Nothing
-from models.spec import Event, TargetKind, check_event
+from models.spec import Event, Spec, TargetKind, check_event
 from nodeops.conductor.happenings import (
     Accepted,
     BeginRun,
@@ -196,6 +196,9 @@ class Operations:
         return Nothing()
 
     # What processes in nodes ask (`nodeops.conductor.petitions.Doer`), and the operations above have in common with it
+
+    def spec(self) -> Spec:
+        return self.service.spec
 
     def send(self, event: Event, *, in_s: float, origin: str, petition: Petitioned | None = None,
              settled: Callable[[Outcome], None] | None = None) -> int:

@@ -22,6 +22,7 @@ static const struct calling {
 } callings[] = {
     {"init", NULL, be_init},
     {"event", "swapbed-event", event_main},
+    {"tevc", "tevc", tevc_main},
     {"record", "template_record", template_record_main},
     {"record-events", "record-events", recording_main},
     {"traffic", NULL, traffic_main},
