@@ -25,12 +25,14 @@ from languages import targets
 from languages.draft import Draft, explain, make
 from languages.evaluate import Evaluation
 from languages.event_text import Timed, read_event, read_time
+from languages.external_words import read_external
 from languages.links import FAMILIES, named, nodes_matching, read_lan, read_link
 from languages.parameters import bind
 from languages.part_words import ARGUMENTS, NODE, PROGRAM, TRAFFIC, read_collect, read_rules
 from languages.words import Misread, build, choice, read, text, texts_by_name
 from models.errors import InvalidInput
 from models.events import Arguments
+from models.externals import External, overlapping
 from models.spec import Event, Group, Node, Parameter, ProgramAgent, Spec, TrafficAgent
 
 Result = TypeVar("Result")
@@ -59,6 +61,7 @@ class Topology:
         self._families: tuple[Literal[4, 6], ...] = (4,)
         self._directory = Path(directory) if directory is not None else None
         self._datastore: Path | None = None
+        self._externals: list[External] = []
         self.instance = targets.Instance("instance", self)
 
     # what there is
@@ -215,6 +218,13 @@ class Topology:
         """The template's files; relative to the source."""
         self._datastore = (self._directory or Path()) / directory
 
+    def external(self, at: str, **source: Value) -> None:
+        """Files from elsewhere, at that path of the datastore: git and revision (and path), or s3 (and endpoint)."""
+        where = _where()
+        self._externals.append(self._read(where, lambda: read_external(at, source)))
+        if (both := overlapping(self._externals)) is not None:
+            raise InvalidInput(f"'{both[1]}' would lie in '{both[0]}'", where=where)
+
     # what it comes to
 
     def spec(self) -> Spec:
@@ -223,7 +233,7 @@ class Topology:
 
     def evaluation(self) -> Evaluation:
         self._draft.parameters = bind(self._draft.source, self._parameters, self._values)
-        return Evaluation(self._draft.finish(), tuple(self._draft.warnings), self._datastore)
+        return Evaluation(self._draft.finish(), tuple(self._draft.warnings), self._datastore, tuple(self._externals))
 
     @property
     def declared(self) -> tuple[Parameter, ...]:

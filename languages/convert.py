@@ -43,8 +43,8 @@ def convert(source: Source, target: str, values: dict[str, str] | None = None) -
 
 _WRITERS: dict[str, Callable[[Evaluation], str]] = {
     "ns": lambda evaluation: write_ns(evaluation.spec),
-    "yaml": lambda evaluation: write_yaml(evaluation.spec, _datastore(evaluation)),
-    "python": lambda evaluation: write_python(evaluation.spec, _datastore(evaluation))}
+    "yaml": lambda evaluation: write_yaml(evaluation.spec, _datastore(evaluation), evaluation.externals),
+    "python": lambda evaluation: write_python(evaluation.spec, _datastore(evaluation), evaluation.externals)}
 
 
 def _datastore(evaluation: Evaluation) -> str | None:
@@ -57,6 +57,8 @@ def _lost(evaluation: Evaluation, text: str, target: str) -> list[str]:
         lost.append("parameters: their values are written where they were used, so that giving others changes only what programs see")
     if target == "ns" and evaluation.datastore is not None:
         lost.append(f"datastore '{evaluation.datastore}': an ns program names none; give it with the template")
+    if target == "ns":
+        lost += [f"external '{external.at}': an ns program names none" for external in evaluation.externals]
     try:
         again = evaluate(Source(f"{evaluation.spec.name}{TARGETS[target]}", text, target)).spec
     except InvalidInput as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from models.errors import InvalidInput
+from models.externals import External
 from models.spec import Parameter, Spec
 
 SOURCE_LIMIT_BYTES = 4 << 20
@@ -80,11 +81,15 @@ class Warning_:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """datastore: the directory that the source names as its own, if it does; absolute where the source's directory is known."""
+    """datastore: the directory that the source names as its own, if it does; absolute where the source's directory is known.
+
+    externals: where further files come from, when the template is made.
+    """
 
     spec: Spec
     warnings: tuple[Warning_, ...] = ()
     datastore: Path | None = None
+    externals: tuple[External, ...] = ()
 
 
 def language_of(name: str, text: str) -> str:

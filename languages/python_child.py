@@ -1,7 +1,7 @@
 """The child process of `languages.python_language`: runs one source's `build` on a topology and prints what it comes to.
 
 Question: {name, text, values, directory}; values null asks for parameters only. Answer: {parameters, spec, warnings,
-datastore}, or {error: …} as `SwapbedError.as_json`.
+datastore, externals}, or {error: …} as `SwapbedError.as_json`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def answer_to(question: dict[str, Any]) -> dict[str, Any]:
         return {"parameters": [p.model_dump() for p in net.declared]}
     evaluation = net.evaluation()
     return {"parameters": [p.model_dump() for p in net.declared], "spec": evaluation.spec.model_dump(mode="json"),
-            "warnings": [vars(w) for w in evaluation.warnings], "datastore": str(evaluation.datastore) if evaluation.datastore else None}
+            "warnings": [vars(w) for w in evaluation.warnings], "datastore": str(evaluation.datastore) if evaluation.datastore else None,
+            "externals": [external.model_dump(exclude_none=True) for external in evaluation.externals]}
 
 
 def _load(name: str, source: str) -> Callable[..., None]:

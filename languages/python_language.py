@@ -19,6 +19,7 @@ from typing import Any
 from languages.confined import ask
 from languages.evaluate import Evaluation, Source, Warning_
 from models.errors import SwapbedError
+from models.externals import EXTERNAL
 from models.spec import Parameter, Spec
 
 
@@ -29,7 +30,8 @@ def parameters_of(source: Source) -> tuple[Parameter, ...]:
 def evaluate(source: Source, values: Mapping[str, str]) -> Evaluation:
     answer = _answer(source, dict(values))
     return Evaluation(Spec.model_validate(answer["spec"]), tuple(Warning_(**w) for w in answer["warnings"]),
-                      Path(answer["datastore"]) if answer["datastore"] else None)
+                      Path(answer["datastore"]) if answer["datastore"] else None,
+                      tuple(EXTERNAL.validate_python(external) for external in answer["externals"]))
 
 
 def _answer(source: Source, values: dict[str, str] | None) -> dict[str, Any]:

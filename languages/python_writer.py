@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from languages import plain_spec
 from languages.words import Plain
+from models.externals import External, said_of
 from models.spec import Spec, TrafficAgent
 
 _WIDTH = 110
 
 
-def write_python(spec: Spec, datastore: str | None = None) -> str:
+def write_python(spec: Spec, datastore: str | None = None, externals: Sequence[External] = ()) -> str:
     """datastore: the directory to name, if there is one."""
-    lines = list(_calls(spec, datastore))
+    lines = list(_calls(spec, datastore, externals))
     return "\n".join([f'"""{_title(spec)}"""', "", "", "def build(net):", *(f"    {line}" for line in lines or ["pass"]), ""])
 
 
@@ -22,13 +23,15 @@ def _title(spec: Spec) -> str:
     return " ".join(spec.name.split()).replace("\\", "").replace('"', "'") or "An experiment"
 
 
-def _calls(spec: Spec, datastore: str | None) -> Iterator[str]:
+def _calls(spec: Spec, datastore: str | None, externals: Sequence[External]) -> Iterator[str]:
     own = plain_spec.own_fields(spec)
     yield write_call("name", own.pop("name"))
     if "description" in own:
         yield write_call("describe", own.pop("description"))
     if datastore is not None:
         yield write_call("datastore", datastore)
+    for external in externals:
+        yield write_call("external", external.at, **said_of(external))
     for name, said in plain_spec.parameters(spec).items():
         yield write_call("parameter", name, **said)
     hooks = {key: own.pop(key) for key in ("on_start", "on_stop") if key in own}

@@ -12,6 +12,7 @@ from pathlib import Path
 from languages.containerlab import IGNORED_ROOT, Translator
 from languages.draft import Draft
 from languages.evaluate import Evaluation, Source
+from languages.external_words import read_externals
 from languages.links import FAMILIES
 from languages.nearest import nearest
 from languages.parameters import bind
@@ -33,7 +34,7 @@ _OF_SPEC = {
 }
 _NETWORK_KEYS = ("nodes", "links", "lans", "defaults")
 _ACTIVITY_KEYS = ("agents", "groups", "sequences", "timelines", "timeline")
-_FILE_KEYS = ("parameters", "datastore", "addressing", "routing", "topology")
+_FILE_KEYS = ("parameters", "datastore", "externals", "addressing", "routing", "topology")
 
 
 def parameters_of(source: Source) -> tuple[Parameter, ...]:
@@ -58,7 +59,8 @@ def evaluate(source: Source, values: Mapping[str, str]) -> Evaluation:
         network.lans(parent)
     Activity(reading, draft, root).read()
     datastore = _datastore(reading, draft, root, source, translator)
-    return Evaluation(draft.finish(), tuple(draft.warnings), datastore)
+    externals = reading.read(root.items["externals"], read_externals, root, "externals") if "externals" in root.items else ()
+    return Evaluation(draft.finish(), tuple(draft.warnings), datastore, externals)
 
 
 def _root(source: Source) -> Table:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from languages import plain_spec
 from languages.words import Plain
+from models.externals import External, said_of
 from models.spec import Spec
 
 _LINE_BY_LINE = {"sequences", "timelines", "timeline"}
 _DOLLAR = re.compile(r"\$(?=[${])")
 
 
-def write_yaml(spec: Spec, datastore: str | None = None) -> str:
+def write_yaml(spec: Spec, datastore: str | None = None, externals: Sequence[External] = ()) -> str:
     """datastore: the directory to name, if there is one."""
     lans = list(plain_spec.lans(spec))
     kinds = [lan.kind for lan, _ in lans]
@@ -23,7 +25,8 @@ def write_yaml(spec: Spec, datastore: str | None = None) -> str:
     parameters = {name: {**said, **({"default": escaped(said["default"])} if "default" in said else {})}
                   for name, said in plain_spec.parameters(spec).items()}
     document: dict[str, Plain] = {
-        **plain_spec.own_fields(spec), "datastore": datastore, "parameters": parameters,
+        **plain_spec.own_fields(spec), "datastore": datastore,
+        "externals": {external.at: said_of(external) for external in externals}, "parameters": parameters,
         "nodes": {node.name: plain_spec.node(node) or None for node in spec.nodes},
         "links": [{"name": lan.name, **said} for lan, said in lans if lan.kind == "link" or not apart],
         "lans": {lan.name: said for lan, said in lans if lan.kind == "lan" and apart},

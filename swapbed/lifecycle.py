@@ -20,7 +20,7 @@ from models.states import InstanceState
 from models.tables import Instance as InstanceRow
 from models.tables import Project, Run, Template
 from models.tables.columns import now
-from models.templates import commit_source, find_template, load_spec, project_named
+from models.templates import commit_source, find_template, latest, load_spec, project_named
 from models.transition import transition
 from swapbed import server, store_server
 from swapbed.launch import launch
@@ -114,7 +114,9 @@ def _source_of(template: Template) -> Source:
 
 def _committed(source: Source, evaluation: Evaluation) -> Template:
     mine = project()
-    content = stored_content(mine, source, evaluation, datastore_of(source, evaluation))
+    with reading() as session:
+        before = latest(session, mine, template_name(source))
+    content = stored_content(mine, source, evaluation, datastore_of(source, evaluation), before)
     with writing() as session:
         return commit_source(session, mine, name=template_name(source), created_by=user(), **content.fields())
 

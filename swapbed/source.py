@@ -58,4 +58,4 @@ def evaluated(definition: Definition, parameters: Mapping[str, Any] | None = Non
         raise InvalidInput(f"parameter '{min(values)}' comes too late: this topology is built already", where=evaluation.spec.name,
                            next="Give values when building it: swapbed.topology(NAME, values={…}).")
     datastore = str(evaluation.datastore) if evaluation.datastore else None
-    return Source(f"{evaluation.spec.name}.yml", write_yaml(evaluation.spec, datastore), "yaml"), evaluation
+    return Source(f"{evaluation.spec.name}.yml", write_yaml(evaluation.spec, datastore, evaluation.externals), "yaml"), evaluation

@@ -12,12 +12,13 @@ from sqlmodel import col, select
 from languages.evaluate import Evaluation, Source
 from models.database import reading
 from models.errors import InvalidInput, NotFound
-from models.manifest import TreePolicy
+from models.manifest import ManifestRef, TreePolicy
 from models.spec import Parameter
 from models.tables import Project, Template
 from storage.roots import RootKind
 from storage.store import Store
 from swapbed.checkout import MARKER
+from swapbed.external_files import Pins, merged
 
 USUAL_DATASTORE = "datastore"
 
@@ -32,20 +33,32 @@ class Content:
     parameters: tuple[Parameter, ...]
     datastore: str | None
     datastore_name: str | None
+    externals: tuple[dict[str, Any], ...] = ()
 
     def fields(self) -> dict[str, Any]:
         return dict(vars(self))
 
 
-def stored_content(project: Project, source: Source, evaluation: Evaluation, directory: Path | None) -> Content:
-    """Its datastore, the files in that directory, is pinned when this returns.
+def stored_content(project: Project, source: Source, evaluation: Evaluation, directory: Path | None,
+                   before: Template | None = None) -> Content:
+    """Its datastore, the files in that directory and those from elsewhere, is pinned when this returns.
+
+    before: the template whose files from elsewhere stay as they are, where the source still names the same; None: all are fetched.
 
     Only names, contents, executable bits and symbolic links count; links are kept as they are and never followed, hard links become
     files of their own. Raises InvalidInput for sockets, devices and the like, HostProblem for what cannot be read.
     """
     parameters = tuple(parameter.model_copy(update={"value": parameter.default or ""}) for parameter in evaluation.spec.parameters)
-    return Content(source.language, source.text, Path(source.name).name, parameters,
-                   _pinned_tree(project, directory) if directory else None, _name_of(directory, source) if directory else None)
+    store = Store.of(project.name)
+    tree = _own_tree(store, directory) if directory else None
+    pins: tuple[dict[str, Any], ...] = ()
+    if evaluation.externals:
+        found = merged(store, evaluation.externals, tree, source.directory, Pins.of(project.name, before))
+        tree, pins = found.tree, found.pins
+    if tree is not None and not _is_pinned(project, tree.hash):
+        store.pin(RootKind.TEMPLATE, tree.hash, tree)
+    name = _name_of(directory, source) if directory else USUAL_DATASTORE if pins else None
+    return Content(source.language, source.text, Path(source.name).name, parameters, tree.hash if tree else None, name, pins)
 
 
 def datastore_of(source: Source, evaluation: Evaluation) -> Path | None:
@@ -56,20 +69,16 @@ def datastore_of(source: Source, evaluation: Evaluation) -> Path | None:
     return usual if usual is not None and usual.is_dir() else None
 
 
-def _pinned_tree(project: Project, directory: Path) -> str:
-    """One root for each datastore, named by its hash, whatever templates have it."""
+def _own_tree(store: Store, directory: Path) -> ManifestRef:
     if not directory.exists():
         raise NotFound("the datastore is not there", where=str(directory), next="The template's source names this directory")
     if not directory.is_dir():
         raise InvalidInput("the datastore is no directory", where=str(directory))
-    store = Store.of(project.name)
-    stored = store.store_tree(directory, TreePolicy.portable(MARKER))
-    if not _is_pinned(project, stored.hash):
-        store.pin(RootKind.TEMPLATE, stored.hash, stored.manifest)
-    return stored.hash
+    return store.store_tree(directory, TreePolicy.portable(MARKER)).manifest
 
 
 def _is_pinned(project: Project, datastore: str) -> bool:
+    """One root for each datastore, named by its hash, whatever templates have it."""
     with reading() as session:
         living = select(Template.id).where(Template.project_id == project.id, Template.datastore == datastore)
         return session.exec(living.where(col(Template.expunged_at).is_(None))).first() is not None

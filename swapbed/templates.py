@@ -16,6 +16,7 @@ from models.tables import Project, Template
 from models.templates import add_template, find_template
 from storage.store import Store
 from swapbed.checkout import Checkout, find_checkout, write_checkout
+from swapbed.external_files import without
 from swapbed.lifecycle import project, template_name
 from swapbed.present.template_tree import Log
 from swapbed.present.templates import ShownTemplate, shown
@@ -69,6 +70,7 @@ def checkout(template: str, directory: Path | str | None = None) -> tuple[Path, 
     inside = target / (row.datastore_name or "") if row.datastore_name else None
     if row.datastore is not None and inside is not None:
         Store.of().restore_tree(row.datastore, inside)
+        without(inside, row.externals)
     target.mkdir(parents=True, exist_ok=True)
     (target / row.source_name).write_text(row.source)
     write_checkout(target, Checkout(project=project().name, template=row.digest, name=row.name, source_name=row.source_name,
@@ -76,20 +78,25 @@ def checkout(template: str, directory: Path | str | None = None) -> tuple[Path, 
     return target, row
 
 
-def commit(directory: Path | str = ".", *, parameters: Mapping[str, Any] | None = None) -> Committed:
-    """The child of what was checked out there, with the files as they are now. An unchanged tree makes no new template."""
+def commit(directory: Path | str = ".", *, parameters: Mapping[str, Any] | None = None, refetch: bool = False) -> Committed:
+    """The child of what was checked out there, with the files as they are now. An unchanged tree makes no new template.
+
+    refetch: files from elsewhere anew, also where the source names the same place and revision as the parent's.
+    """
     place, marked = find_checkout(Path(directory))
     mine = project()
     if marked.project != mine.name:
         raise InvalidInput(f"this is a checkout from the project '{marked.project}', not from '{mine.name}'", where=str(place),
                            next=f"Set SWAPBED_PROJECT={marked.project}")
     source, evaluation = evaluated(place / marked.source_name, parameters)
-    content = stored_content(mine, source, evaluation, _files_of(place, marked, source, evaluation))
-    with writing() as session:
+    with reading() as session:
         parent = session.exec(select(Template).where(Template.project_id == mine.id, Template.digest == marked.template)).first()
-        if parent is None:
-            raise NotFound(f"the template that was checked out here ({marked.name} {marked.template[:12]}) is not in this project",
-                           where=str(place), next="`swapbed template import` brings it, `swapbed template create` begins a new tree")
+    if parent is None:
+        raise NotFound(f"the template that was checked out here ({marked.name} {marked.template[:12]}) is not in this project",
+                       where=str(place), next="`swapbed template import` brings it, `swapbed template create` begins a new tree")
+    content = stored_content(mine, source, evaluation, _files_of(place, marked, source, evaluation), None if refetch else parent)
+    with writing() as session:
+        parent = session.get_one(Template, parent.id)
         before = _count(session, mine)
         template = add_template(session, mine, name=parent.name, parent=parent, created_by=user(), **content.fields())
         new = _count(session, mine) > before
@@ -140,4 +147,5 @@ def _count(session: Session, mine: Project) -> int:
 
 
 def _same(template: Template, content: Content) -> bool:
-    return (template.language, template.source, template.datastore) == (content.language, content.source, content.datastore)
+    return ((template.language, template.source, template.datastore, template.externals)
+            == (content.language, content.source, content.datastore, list(content.externals)))

@@ -45,12 +45,13 @@ def checkout(template: TemplateArgument, directory: Annotated[Path | None, typer
 
 @group.command()
 def commit(directory: Annotated[Path, typer.Argument(help="a checkout, or a directory in one")] = Path("."),
+           refetch: Annotated[bool, typer.Option("--refetch", help="files from elsewhere (`externals`) anew")] = False,
            parameters: ParameterOption = None, output: FormatOption = Format.TABLE) -> None:
     """Make a child of the template that was checked out there, with the files as they are now."""
     from swapbed import templates
     from swapbed.source import assignments
 
-    _say(templates.commit(directory, parameters=assignments(parameters)), output)
+    _say(templates.commit(directory, parameters=assignments(parameters), refetch=refetch), output)
 
 
 @group.command()

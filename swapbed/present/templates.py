@@ -62,6 +62,10 @@ def as_tables(one: ShownTemplate) -> list[RenderableType]:
         parts.append(table("Parameters", ("name", "default", "type", "description"), [
             (p["name"], p["default"] if p["default"] is not None else "(must be given)", p["type"], p["description"])
             for p in one.parameters]))
+    if one.externals:
+        parts.append(table("From elsewhere", ("path", "source", "revision", "as"), [
+            (pin["at"], pin.get("git") or pin.get("s3"), pin.get("revision", ""), pin.get("commit", pin["tree"])[:12])
+            for pin in one.externals]))
     files = [(file.path, file.target if file.kind == FileKind.SYMLINK else units.size(file.size_bytes))
              for file in one.files if file.kind != FileKind.DIRECTORY]
     if files:
