@@ -6,6 +6,7 @@ from prefect import flow
 
 from models.database import reading
 from models.instances import run_by_id
+from tasks.readiness import make_ready
 from tasks.runs import begin_run
 from tasks.work import named, working_on
 
@@ -16,5 +17,6 @@ def start_run(run_id: str, lease: str | None = None) -> dict[str, str]:
     with reading() as session:
         instance_id = run_by_id(session, run_id).instance_id
     with working_on(instance_id, "start run", lease) as held:
+        make_ready(run_id, str(held))
         begin_run(run_id, str(held))
     return {"instance_id": instance_id, "run_id": run_id}

@@ -71,6 +71,10 @@ class Conflict(SwapbedError):
     exit_code, http_status = 5, 409
 
 
+class Busy(Conflict):
+    """Somebody else is at work on it: in a moment it may go."""
+
+
 class HostProblem(SwapbedError):
     """A host lacks something: a tool, a right, a kernel feature, disk space, file descriptors."""
 

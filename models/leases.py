@@ -21,7 +21,7 @@ from sqlmodel import Session
 
 from models.database import engine, reading, writing
 from models.database_clock import DatabaseNow
-from models.errors import Conflict, StoreProblem
+from models.errors import Busy, Conflict, StoreProblem
 from models.states import Subject
 from models.tables import LeaseRow
 
@@ -88,12 +88,12 @@ def acquire(subject: Subject, subject_id: str, *, holder: str, purpose: str, tim
     return Lease(subject, subject_id, taken)
 
 
-def _taken(subject: Subject, subject_id: str, on: Engine | None) -> Conflict:
+def _taken(subject: Subject, subject_id: str, on: Engine | None) -> Busy:
     with reading(on) as session:
         row = session.get_one(LeaseRow, (subject, subject_id))
         left_s = session.connection().execute(_remaining(row)).scalar_one()
-    return Conflict(f"{row.holder} works on it ({row.purpose})", where=f"{subject} {subject_id}",
-                    next=f"Wait for it, or until it has been silent for {max(left_s, 0):.0f} s more")
+    return Busy(f"{row.holder} works on it ({row.purpose})", where=f"{subject} {subject_id}",
+                next=f"Wait for it, or until it has been silent for {max(left_s, 0):.0f} s more")
 
 
 def _remaining(row: LeaseRow) -> Any:

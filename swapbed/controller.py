@@ -1,7 +1,8 @@
 """The controller: `python -m swapbed.controller`, one resident process above the hosts.
 
 It forks flows for commands (`swapbed.flow_process`), turns what instances put into their outboxes into flow runs
-(`swapbed.outbox`), commits runs' records (`swapbed.committing`), and finishes what dead flows left (`swapbed.recovery`).
+(`swapbed.outbox`), commits runs' records (`swapbed.committing`), finishes what dead flows left (`swapbed.recovery`), and has
+started again what died unnoticed (`swapbed.watching`).
 All it knows is in the database, so that it may be killed at any moment and started again. Of several on one database, one
 has the lease and does all but the first.
 """
@@ -31,6 +32,7 @@ from swapbed.committing import Committing
 from swapbed.flow_process import FlowProcess
 from swapbed.outbox import Outbox
 from swapbed.recovery import Recovery
+from swapbed.watching import Watching
 from tasks.holder import is_dead, own_name
 
 PERIOD_S = 0.1
@@ -47,6 +49,7 @@ class Controller:
         self.flows: list[FlowProcess] = []
         self.listening = _listen(path)
         self.outbox, self.recovery, self.committing = Outbox(self.start), Recovery(self.start), Committing(self.start)
+        self.watching = Watching(self.start)
         self.lease: Lease | None = None
         self.lease_due_s = 0.0
         self.stopping = False
@@ -65,6 +68,7 @@ class Controller:
             self.outbox.step()
             self.recovery.step()
             self.committing.step()
+            self.watching.step()
 
     def close(self) -> None:
         """Flows that run go on by themselves."""

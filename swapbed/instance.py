@@ -13,8 +13,7 @@ from models.spec import Node as NodeSpec
 from models.spec import Spec
 from models.states import InstanceState
 from models.tables import Run
-from swapbed import checkpoint_verbs, swapping
-from swapbed import events, files, lifecycle, links, programs, recordings, results, runs
+from swapbed import checkpoint_verbs, events, files, lifecycle, links, mending, programs, recordings, results, runs, swapping
 from swapbed.access import Access
 from swapbed.checkpoint_verbs import KnownCheckpoint
 from swapbed.picture import Picture
@@ -140,6 +139,10 @@ class Instance:
     @property
     def runs(self) -> list[Run]:
         return runs.all_of(self.id)
+
+    def mend(self, *nodes: str) -> tuple[str, ...]:
+        """Start again what is dead of it: of these nodes, or all, wires and conductor. What was started."""
+        return mending.mend(self.id, nodes)
 
     def checkpoint(self) -> KnownCheckpoint:
         """Save it, whole, while it goes on; `swapbed.fork` starts what was saved beside it."""

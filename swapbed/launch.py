@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from models.errors import InvalidInput, NotFound, SwapbedError
+from models.errors import Busy, InvalidInput, NotFound, SwapbedError
 from models.protocol.control import Progress, Request
 from models.protocol.launch import CANCEL, Launch, Launched
 from nodeops.control import ANSWER, short_path
@@ -19,10 +20,13 @@ from swapbed import server
 Listener = Callable[[Progress], None]
 Value = str | int | float | bool | None
 LAUNCH, INTERRUPTION = 1, 2
+PATIENCE_S, BUSY_POLL_S = 60.0, 0.2
 
 
 def launch(flow: str, progress: Listener | None = None, **ids: str) -> dict[str, Value]:
     """Run it to its end; returns what it returns, raises what it raises. Starts server and controller if they do not run.
+
+    While somebody else works on the same thing it waits, at most PATIENCE_S, and says so.
 
     Interrupted (KeyboardInterrupt), it asks the flow to stop, waits until that has left a consistent state, and raises again;
     interrupted once more, it leaves the flow to itself, as it does when this process is killed.
@@ -32,16 +36,29 @@ def launch(flow: str, progress: Listener | None = None, **ids: str) -> dict[str,
     except ValidationError as error:
         raise InvalidInput(f"'{error.errors()[0]['input']}' is not an id", where=flow) from error
     server.ensure()
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return _launched(request, progress)
+        except Busy as error:  # the controller heeds what an instance said at its run's end, or commits a record
+            if time.monotonic() > deadline:
+                raise
+            if progress:
+                progress(Progress(id=LAUNCH, text=f"waiting: {error.what.partition(' pid ')[0]} works on it"))
+            time.sleep(BUSY_POLL_S)
+
+
+def _launched(request: Launch, progress: Listener | None) -> dict[str, Value]:
     with _connect() as controller, controller.makefile("rb") as answers:
         controller.sendall(_line(Request(id=LAUNCH, operation="launch", arguments=request.model_dump())))
         try:
-            return _follow(answers, progress, flow, ids)
+            return _follow(answers, progress, request)
         except KeyboardInterrupt:
             controller.sendall(_line(Request(id=INTERRUPTION, operation=CANCEL)))
             if progress:
                 progress(Progress(id=LAUNCH, text="interrupted: undoing what was begun"))
             with suppress(SwapbedError):  # the user asked for the interruption, and is told of that
-                _follow(answers, progress, flow, ids)
+                _follow(answers, progress, request)
             raise
 
 
@@ -64,7 +81,7 @@ def _line(request: Request) -> bytes:
     return request.model_dump_json().encode() + b"\n"
 
 
-def _follow(answers: BinaryIO, progress: Listener | None, flow: str, ids: dict[str, str]) -> dict[str, Value]:
+def _follow(answers: BinaryIO, progress: Listener | None, request: Launch) -> dict[str, Value]:
     for line in answers:
         answer = ANSWER.validate_json(line)
         if isinstance(answer, Progress):
@@ -74,5 +91,5 @@ def _follow(answers: BinaryIO, progress: Listener | None, flow: str, ids: dict[s
             raise SwapbedError.from_json(answer.error)
         else:
             return Launched.model_validate(answer.result or {}).result
-    raise SwapbedError(f"the process of '{flow}' died", where=" ".join(ids.values()),
+    raise SwapbedError(f"the process of '{request.flow}' died", where=" ".join(request.ids.values()),
                        next="The controller brings what it left into a consistent state; see `swapbed status`")

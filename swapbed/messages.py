@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlmodel import Session
 
 from models.instances import current_run, define_run, instance_by_id, placements
-from models.states import PlacementState
+from models.states import InstanceState, PlacementState
 from models.tables import Instance, OutboxMessage
 
 
@@ -47,11 +47,19 @@ def _start_run(session: Session, instance: Instance, message: OutboxMessage) -> 
 
 
 def _node_died(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
-    """The node is marked; what its `failure` says is the conductor's and the user's affair until a flow for it exists."""
+    """A fatal death the conductor has taken care of: it ends the run, and says so by itself."""
     for place in placements(session, instance.id):
-        if place.node == message.content.get("node"):
+        if place.node == message.content.get("node") and place.state is PlacementState.PLACED:
             place.state = PlacementState.DEAD
-    return NOTHING
+    return _mend(instance) if message.content.get("failure") == "restart" else NOTHING
+
+
+def _wires_died(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
+    return _mend(instance)
+
+
+def _mend(instance: Instance) -> Consequence:
+    return Consequence("mend", {"instance_id": instance.id}) if instance.state is InstanceState.UP else NOTHING
 
 
 def _nothing(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
@@ -60,5 +68,5 @@ def _nothing(session: Session, instance: Instance, message: OutboxMessage) -> Co
 
 DECISIONS: dict[str, Callable[[Session, Instance, OutboxMessage], Consequence]] = {
     "terminate": _terminate, "stop-run": _stop_run, "start-run": _start_run, "run-ended": _stop_run, "node-died": _node_died,
-    "quiet": _nothing, "idle": _nothing, "message": _nothing,
+    "wires-died": _wires_died, "quiet": _nothing, "idle": _nothing, "message": _nothing,
 }

@@ -83,6 +83,11 @@ def end_run(run_id: str, lease: str, reason: str = "asked to") -> None:
             at=info.ended_at)
 
 
+def refuse_run(run_id: str, lease: Lease, reason: str) -> None:
+    """Of a run that cannot begin."""
+    _finish(run_id, lease, RunState.FAILED, reason=reason)
+
+
 def lose(run_id: str, lease: Lease, reason: str) -> None:
     """What happened in it is not known, or not wholly."""
     with writing() as session:

@@ -38,7 +38,8 @@ class ActivityLine(Message):
 
     kind: `fired` (told to its target), `completed`, `started` and `exited` (of a program), `gone` (nothing is left of an exited
     program that left daemons behind), `cancelled` (its run was stopped first), `warning`, `log`, `message`, `node-died`,
-    `node-back`, `run-began`, `timeline-began`, `run-ended`, `suspended`, `resumed`, `restarted` (the conductor itself).
+    `node-back`, `wires-died`, `wires-back`, `run-began`, `timeline-began`, `run-ended`, `suspended`, `resumed`, `restarted` (the
+    conductor itself).
     cause: token of the sequence, timeline or group it stands in. origin: `timeline`, `sequence NAME`, `timeline NAME`,
     `group NAME`, `user`, `node NAME`, `hook NAME`, `run`.
     """
@@ -65,7 +66,8 @@ class OutboxLine(Message):
 
     kind: `terminate`, `swapout`, `stop-run`, `start-run`, `snapshot`, `report`, `message` (asked for by events, content says by which;
     `snapshot` is answered by the operation `complete`), `run-ended`, `quiet` (no event is pending and nothing is waited for; content
-    names the programs that run on), `idle` (nor does any program run), `node-died`.
+    names the programs that run on), `idle` (nor does any program run), `node-died` and `wires-died` (content says by `failure` what that
+    does; see `models.spec.Node.failure`).
     """
 
     number: int
@@ -77,7 +79,8 @@ class OutboxLine(Message):
 
 
 class Hello(Message):
-    """absent: nodes whose init does not answer. restarts: how often this instance's conductor had to be started again."""
+    """absent: nodes whose init does not answer. halted: those that an event told to stop. restarts: how often this instance's
+    conductor had to be started again."""
 
     protocol: Literal[1] = 1
     pid: int
@@ -86,6 +89,7 @@ class Hello(Message):
     restarts: int
     nodes: int
     absent: tuple[str, ...] = ()
+    halted: tuple[str, ...] = ()
 
 
 class StartRun(Message):

@@ -102,6 +102,15 @@ class NodeBack(Told):
     last_order: int = 0
 
 
+class WiresDied(Told):
+    what: Literal["wires-died"] = "wires-died"
+    reason: str
+
+
+class WiresBack(Told):
+    what: Literal["wires-back"] = "wires-back"
+
+
 class BeginRun(Told):
     what: Literal["begin-run"] = "begin-run"
     run: StartRun
@@ -153,8 +162,8 @@ class Noted(Told):
     detail: dict[str, int | str] = {}
 
 
-Happening = Annotated[Tick | Send | Done | ProgramStarted | ProgramExited | ProgramGone | NodeDied | NodeBack | BeginRun | EndRun
-                      | Completed | FireSwapout | RecordCommand | ChangeRecording | Noted, Field(discriminator="what")]
+Happening = Annotated[Tick | Send | Done | ProgramStarted | ProgramExited | ProgramGone | NodeDied | NodeBack | WiresDied | WiresBack
+                      | BeginRun | EndRun | Completed | FireSwapout | RecordCommand | ChangeRecording | Noted, Field(discriminator="what")]
 HAPPENING: TypeAdapter[Happening] = TypeAdapter(Happening)
 
 

@@ -74,7 +74,8 @@ class Operations:
     def hello(self, _: Nothing) -> Hello:
         service = self.service
         return Hello(pid=os.getpid(), virtual_ns=service.clock.now_ns(), suspended=service.suspended, restarts=service.memory.kept.restarts,
-                     nodes=len(service.nodes.links), absent=tuple(sorted(service.nodes.absent())))
+                     nodes=len(service.nodes.links), absent=tuple(sorted(service.nodes.absent())),
+                     halted=tuple(sorted(service.memory.machine.state.halted)))
 
     def start_run(self, wanted: StartRun) -> RunInfo | Deferred:
         """Asked again for the run that goes on, it says how that stands."""

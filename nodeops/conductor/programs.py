@@ -60,10 +60,10 @@ class Programs:
         else:
             {"start": self._start_traffic, "modify": self._modify, "reset": self._reset}.get(activity.verb, self._end_or_signal)(activity)
 
-    def start_sinks(self) -> None:
-        """They are there before anything is sent; they end with the run."""
+    def start_sinks(self, node: str | None = None) -> None:
+        """They are there before anything is sent; they end with the run. node: only those there."""
         for agent in self.stage.agents.values():
-            if isinstance(agent, TrafficAgent) and agent.role == "sink":
+            if isinstance(agent, TrafficAgent) and agent.role == "sink" and node in (None, agent.node):
                 self._launch_traffic(agent, token=self.stage.new_token(), told=None)
 
     def running(self) -> Iterator[str]:
@@ -125,8 +125,8 @@ class Programs:
             one.stopping = True
             self._end(one, None)
 
-    def forget(self, node: str, error: str, survivors: Set[str] = frozenset()) -> None:
-        """Nothing but survivors runs there any more."""
+    def forget(self, node: str, error: str, survivors: Set[str] = frozenset(), *, counts: bool = True) -> None:
+        """Nothing but survivors runs there any more. counts: that is a failure of the run also where no event waits."""
         state = self.stage.state
         for one in [one for one in state.invocations.values() if one.node == node and one.name not in survivors]:
             if one.exited_ns is None:
@@ -135,7 +135,7 @@ class Programs:
                 self._say("exited", one, self.stage.now_ns, detail, outcome)
                 if one.waited:
                     self.stage.complete(one.token, outcome)
-                else:
+                elif counts:
                     self.stage.note_failure(one.token, one.agent, "start", outcome)
             self._remove(one.name)
 

@@ -81,7 +81,8 @@ class Runs:
         if run is None or run.phase not in ("starting", "running"):
             return
         run.phase, run.reason, run.never_fired, run.hook = "stopping", told.reason, self._pending(run), None
-        stage.drop_alarms("timeline", "run", "send")
+        run.procedures.clear()
+        stage.drop_alarms("timeline", "run", "send", "procedure")
         self.firing.cancel_all()
         for token, coming in stage.state.coming.items():
             stage.say("cancelled", token=token, target=coming.event.target, verb=coming.event.verb, planned_ns=coming.due_ns)

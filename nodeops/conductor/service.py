@@ -13,8 +13,22 @@ from typing import Any
 
 from models.protocol.conductor import ActivityLine, OutboxLine, Outcome
 from models.protocol.init import Petition
+from nodeops import daemons
 from nodeops.clock import ClockState, VirtualClock
-from nodeops.conductor.happenings import Accepted, ChangeLan, Done, Noted, Order, Output, Settled, Tick, Told, WriteStatus
+from nodeops.conductor.happenings import (
+    Accepted,
+    ChangeLan,
+    Done,
+    Noted,
+    Order,
+    Output,
+    Settled,
+    Tick,
+    Told,
+    WiresBack,
+    WiresDied,
+    WriteStatus,
+)
 from nodeops.conductor.ledger import Ledger
 from nodeops.conductor.memory import Memory
 from nodeops.conductor.network import Network
@@ -28,6 +42,7 @@ from nodeops.wires.filter import compile_filter
 
 LONGEST_WAIT_S = 1.0
 WIRES_RETRY_S = 0.05
+WIRES_LOOK_S = 0.5  # how often to see whether they live
 PRIORITY = -10  # setpriority(2)
 
 
@@ -51,7 +66,7 @@ class Service:
         self.deadline_s: Callable[[], float | None] = lambda: None
         self._queue: deque[tuple[type[Told], dict[str, Any]]] = deque()
         self._working = False
-        self._wires_next_s = 0.0
+        self._wires_next_s = self._wires_look_s = 0.0
         self.nodes = Nodes(layout, self._names(), self.memory, Speaker(self.spec, layout.root.name), tell=self.tell,
                            petition=lambda node, asked: self.petition(node, asked), clock=self.clock.now_ns)
         self.nodes.held = self.suspended
@@ -122,6 +137,7 @@ class Service:
         if due_ns is not None and due_ns <= self.clock.now_ns():
             self.tell(Tick)
         self.nodes.maintain()
+        self._look_at_wires()
         self._tend_wires()
         for check in list(self.checks):
             check()
@@ -177,6 +193,22 @@ class Service:
 
     def _wires_done(self, order: int, outcome: Outcome) -> None:
         self.tell(Done, order=order, outcome=outcome)
+
+    def _look_at_wires(self) -> None:
+        """Wires that were started again capture again what those that died did."""
+        if self.suspended or time.monotonic() < self._wires_look_s:
+            return
+        self._wires_look_s = time.monotonic() + WIRES_LOOK_S
+        identity, dead = daemons.identity_of(self.layout, "wires"), self.memory.machine.state.wires_dead
+        if identity is None or identity.alive() is not dead:
+            return
+        if dead:
+            self.tell(WiresBack)
+            captures = list(self.network.captures)
+            self.network.captures.clear()
+            self.network.capture_again(captures)
+        else:
+            self.tell(WiresDied, reason="their process ended")
 
     def _tend_wires(self) -> None:
         if self.wires.fileno() < 0 and self.wires.wanted and time.monotonic() >= self._wires_next_s:

@@ -12,7 +12,7 @@ from models.protocol.conductor import EnvironmentOfRun, Failure, Outcome, Phase,
 from models.spec import Event
 from nodeops.conductor.happenings import AnyOrder
 
-Alarm = Literal["timeline", "run", "send", "timeout", "kill", "patience", "abandon"]
+Alarm = Literal["timeline", "run", "send", "timeout", "kill", "procedure", "patience", "abandon"]
 
 
 class Known(BaseModel):
@@ -83,7 +83,8 @@ class Coming(Known):
 
 class Run(Known):
     """See `models.protocol.conductor.RunInfo`. hook: token of on_start or on_stop. step: the timeline's next entry. rotating: nodes whose
-    files are still being put away; None before that. quiet, idle: the controller has been told so."""
+    files are still being put away; None before that. quiet, idle: the controller has been told so. verdict: of what the run ends, once the
+    procedures (tokens) are done."""
 
     number: int
     phase: Phase
@@ -104,6 +105,8 @@ class Run(Known):
     idle: bool = False
     failures: list[Failure] = []
     failed: int = 0
+    verdict: str = ""
+    procedures: list[int] = []
 
 
 class State(Known):
@@ -128,4 +131,5 @@ class State(Known):
     incarnations: dict[str, int] = {}
     dead: set[str] = set()
     halted: set[str] = set()
+    wires_dead: bool = False
     recordings: list[Recording] = []

@@ -24,8 +24,13 @@ def _what(line: ActivityLine) -> str:
         return f"fired ({line.origin or 'by itself'}{late})"
     if line.kind == "exited":
         return f"{ending(line.detail)}, {usage(line.detail)}" + _outcome(line)
-    if line.kind == "node-died":
-        return f"died: {line.detail.get('reason', '')}"
+    if line.kind in ("node-died", "wires-died"):
+        whose = "the wires " if line.kind == "wires-died" else ""
+        return f"{whose}died: {line.detail.get('reason', '')} ({line.detail.get('failure', '')})"
+    if line.kind == "node-back":
+        return "is back, made anew" if line.detail.get("anew") else "is back"
+    if line.kind == "wires-back":
+        return "the wires are back"
     return line.kind + _outcome(line)
 
 

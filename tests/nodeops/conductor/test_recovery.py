@@ -73,7 +73,7 @@ def test_what_ended_meanwhile_is_told_with_its_true_times(session: HostSession, 
 
 
 def test_link_events_wait_for_wires_that_died(session: HostSession, conduct: Conduct):
-    client = conduct(lan_spec("h1", "h2"))
+    client = conduct(lan_spec("h1", "h2", nodes={name: Node(name=name, failure="nonfatal") for name in ("h1", "h2")}))
     client.send_event("net", "down", wait=True, timeout_s=5)
     kill(client, "wires")
     token = client.send_event("net", "up").token

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from world import Event, Sequence, TimedEvent, World, make_spec, programs
+import pytest
+from world import Event, ProgramAgent, Sequence, TimedEvent, World, make_spec, programs
 
 from models.protocol.conductor import CANCELLED, NOT_STARTED, UNDELIVERED
 from models.spec import Node, Spec
 from nodeops.conductor import happenings as h
+from tests.nodeops.instances import lan_spec
 
 
 def kinds(world: World) -> list[str]:
@@ -111,6 +113,89 @@ def test_a_dead_node_ends_what_ran_on_it_and_asks_for_its_policy():
     assert (died.content["node"], died.content["failure"]) == ("n", "fatal")
     assert any(line.kind == "log" for line in world.lines)
     assert kinds(world).count("node-died") == 1
+
+
+def test_a_fatal_death_ends_the_run_once_its_procedure_is_through():
+    world = World(with_procedure("fatal", seconds=5))
+    world.begin()
+    world.run(1)
+    world.tell(h.NodeDied, node="n", reason="its init ended")
+    world.run(4)
+    assert world.machine.info().phase == "running"
+    world.run(8)
+    info = world.machine.info()
+    assert (info.phase, info.failed, info.failures[0].target) == ("over", 1, "n")
+    assert info.reason == "n: the node died: its init ended"
+    assert "run-ended" in world.asked()
+
+
+def test_a_fatal_death_without_a_procedure_ends_the_run_at_once():
+    world = World(node_spec("fatal"))
+    world.begin()
+    world.send("s", "run")
+    world.run(1)
+    world.tell(h.NodeDied, node="n", reason="its init ended")
+    assert world.machine.info().phase != "running"
+    assert world.ended("s") == [(1, UNDELIVERED)]
+
+
+def test_a_procedure_that_takes_too_long_is_not_waited_for():
+    world = World(with_procedure("fatal", seconds=99))
+    world.begin()
+    world.tell(h.NodeDied, node="n", reason="its init ended")
+    world.run(59)
+    assert world.machine.info().phase == "running"
+    world.run(80)
+    assert (world.machine.info().phase, world.machine.info().failed) == ("over", 2)
+
+
+def with_procedure(failure: str, seconds: int) -> Spec:
+    return Spec(nodes=(Node(name="n", failure=failure, on_failure="procedure"), Node(name="m")),
+                agents=(ProgramAgent(name="b", node="m", command=f"{seconds} 0"),),
+                sequences=(Sequence(name="procedure", steps=(Event(target="b", verb="run"),)),))
+
+
+@pytest.mark.parametrize("failure", ["nonfatal", "restart"])
+def test_a_run_outlives_a_node_that_is_not_vital(failure: str):
+    world = World(node_spec(failure))
+    world.begin()
+    world.send("a", "start")
+    world.run(1)
+    world.tell(h.NodeDied, node="n", reason="its init ended")
+    world.run(2)
+    info = world.machine.info()
+    assert (info.phase, info.failed) == ("running", 0)
+    assert [message.content["failure"] for message in world.messages if message.kind == "node-died"] == [failure]
+
+
+def test_a_node_that_was_dead_when_the_run_began_is_told_in_it():
+    world = World(node_spec("nonfatal", "procedure"))
+    world.tell(h.NodeDied, node="n", reason="its init ended")
+    world.begin()
+    died = [line for line in world.lines if line.kind == "node-died"]
+    assert [line.run for line in died] == [None, 1]
+    assert any(line.kind == "log" for line in world.lines)
+
+
+def test_a_fatal_node_that_was_dead_when_the_run_began_ends_it():
+    world = World(node_spec("fatal"))
+    world.tell(h.NodeDied, node="n", reason="its init ended")
+    world.begin()
+    world.run(1)
+    assert (world.machine.info().phase, world.machine.info().failed) == ("over", 1)
+
+
+@pytest.mark.parametrize(("failures", "over"), [(("nonfatal", "fatal"), True), (("nonfatal", "restart"), False)])
+def test_wires_are_as_fatal_as_the_strictest_node_that_hangs_on_them(failures: tuple[str, str], over: bool):
+    n, m = failures
+    world = World(lan_spec("n", "m", nodes={"n": Node(name="n", failure=n), "m": Node(name="m", failure=m)}))
+    world.begin()
+    world.tell(h.WiresDied, reason="their process ended")
+    world.tell(h.WiresDied, reason="again")
+    world.tell(h.WiresBack)
+    world.run(1)
+    assert (world.machine.info().phase == "over") is over
+    assert [line.kind for line in world.lines if line.kind.startswith("wires")] == ["wires-died", "wires-back"]
 
 
 def test_a_node_that_was_told_to_stop_is_no_failure():
