@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.errors import NotFound
+from models.errors import Conflict, NotFound
 from models.protocol.host import DAEMONS, InstanceStatus, NodeStatus
+from models.spec import Spec
 from nodeops import cgroups, daemons
-from nodeops.instance import instances_here, layout_of, read_record, the_record
+from nodeops.instance import instances_here, layout_of, read_record, read_spec, the_record
 from nodeops.layout import InstanceLayout
-from nodeops.reach import read_inits
+from nodeops.outside_connections import connections
+from nodeops.reach import open_network, read_inits
 
 
 def status(layout: InstanceLayout) -> InstanceStatus:
     """Raises NotFound if the instance is not here."""
     record = the_record(layout)
-    where = cgroups.hierarchies()
+    where, spec = cgroups.hierarchies(), read_spec(layout) if layout.spec.exists() else None
     return InstanceStatus(instance=record.instance, name=record.name, project=record.project, state=record.state, fence=record.fence,
-                          created_at=record.created_at, nodes=tuple(_node(layout, name, where) for name in record.nodes),
+                          created_at=record.created_at, nodes=tuple(_node(layout, name, where, spec) for name in record.nodes),
                           daemons=tuple(daemons.status(layout, name) for name in DAEMONS if name in record.daemons))
 
 
@@ -37,14 +40,26 @@ def all_status() -> Iterator[InstanceStatus]:
             continue  # destroyed meanwhile
 
 
-def _node(layout: InstanceLayout, name: str, where: cgroups.Hierarchies) -> NodeStatus:
+def _node(layout: InstanceLayout, name: str, where: cgroups.Hierarchies, spec: Spec | None) -> NodeStatus:
     identity = read_inits(layout).get(name)
     alive = identity is not None and identity.alive()
     if not alive or identity is None:
         return NodeStatus(node=name, alive=False)
     cgroup = cgroups.instance_cgroup(layout.root.name, where.unified) / name
     return NodeStatus(node=name, alive=True, pid=identity.pid, frozen=_read(cgroup / "cgroup.freeze") == "1",
-                      processes=len((_read(cgroup / "cgroup.procs") or "").split()), memory_bytes=_memory(layout, name, cgroup, where))
+                      processes=len((_read(cgroup / "cgroup.procs") or "").split()), memory_bytes=_memory(layout, name, cgroup, where),
+                      outside=_outside(layout, name, spec) if spec is not None and spec.node(name).outside else ())
+
+
+def _outside(layout: InstanceLayout, name: str, spec: Spec) -> tuple[str, ...]:
+    try:
+        network = open_network(layout.node(name))
+    except Conflict:
+        return ()  # it has died meanwhile
+    try:
+        return connections(network, spec)
+    finally:
+        os.close(network)
 
 
 def _memory(layout: InstanceLayout, name: str, cgroup: Path, where: cgroups.Hierarchies) -> int | None:

@@ -50,7 +50,8 @@ class ChangeInstance(Message):
 
 
 class NodeStatus(Message):
-    """alive: its init runs. memory_bytes: of its cgroup, None where no controller tells."""
+    """alive: its init runs. memory_bytes: of its cgroup, None where no controller tells. outside: its connections that leave the
+    experiment, which no checkpoint can keep."""
 
     node: str
     alive: bool
@@ -58,6 +59,7 @@ class NodeStatus(Message):
     frozen: bool = False
     processes: int = 0
     memory_bytes: int | None = None
+    outside: tuple[str, ...] = ()
 
 
 class DaemonStatus(Message):

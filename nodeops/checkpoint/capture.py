@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from models.errors import Conflict, HostProblem
+from models.events import Arguments
 from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeManifest
 from models.settings import settings
-from models.spec import Node
+from models.spec import Node, Spec
 from nodeops import cgroups
 from nodeops.checkpoint import preflight, requirements
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
@@ -24,9 +25,11 @@ from nodeops.checkpoint.wires_state import save_wires
 from nodeops.conductor.client import ConductorClient
 from nodeops.instance import read_spec, the_record
 from nodeops.layout import InstanceLayout
+from nodeops.outside_connections import connections
 from nodeops.reach import init_identity, open_network
 from nodeops.whole_file import write_whole
 
+EVENT_S = 10.0
 Progress = Callable[[str, int, int], None]
 
 
@@ -49,6 +52,8 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     later_ns = dict.fromkeys(names, 0)
     try:
         copy_tree(layout.datastore, spool.datastore, share=True)
+        if not live:
+            _tell_of_outside(layout, spec, nodes, "conductor" in record.daemons)
         progress("standing still", 0, len(names))
         cut = stand_still(layout, names)
         steps = Steps(cut.instant_ns)
@@ -91,6 +96,22 @@ class Steps:
     @property
     def all_ns(self) -> int:
         return sum(self.taken_ns.values())
+
+
+def _tell_of_outside(layout: InstanceLayout, spec: Spec, nodes: Sequence[Node], conducted: bool) -> None:
+    """A line among the instance's events for what the nodes will find closed when they come back."""
+    for node in nodes:
+        if not node.outside or not conducted:
+            continue
+        network = open_network(layout.node(node.name))
+        try:
+            found = connections(network, spec)
+        finally:
+            os.close(network)
+        if found:
+            with ConductorClient(layout) as conductor:
+                text = f"{node.name}: these connections to the outside end here, and are closed when it comes back: {', '.join(found)}"
+                conductor.send_event("instance", "log", Arguments(text=text), wait=True, timeout_s=EVENT_S)
 
 
 def go_on_in_place(layout: InstanceLayout, spool: Spool) -> None:

@@ -81,8 +81,6 @@ def _objections(layout: InstanceLayout, node: Node, found: Mapping[str, list[Fou
     if node.kind != "container":
         yield f"{node.name} is a {node.kind}"
         return
-    if node.outside:
-        yield f"{node.name} has a way outside, whose connections cannot be kept"
     init = init_identity(layout.node(node.name))
     if not init.alive():
         yield f"{node.name} is dead"

@@ -21,7 +21,7 @@ from models.protocol.host import DAEMONS, Create
 from models.routes import Routing
 from models.settings import settings
 from models.spec import Node
-from nodeops import cgroups, daemons, layer, node_files, node_network
+from nodeops import cgroups, daemons, layer, node_files, node_network, outside
 from nodeops.checkpoint import requirements
 from nodeops.checkpoint.copying import copy_tree
 from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
@@ -39,6 +39,7 @@ from nodeops.launch import overlay_options
 from nodeops.layout import InstanceLayout
 from nodeops.linux import MS_NODEV, mount
 from nodeops.masks import hidden_paths, masks
+from nodeops.outside_connections import close_all
 from nodeops.reach import Inits
 from nodeops.restart import make_missing_cgroups
 from nodeops.whole_file import write_whole
@@ -185,8 +186,13 @@ def _restore_frozen(revival: Revival, journal: Journal, start_ns: int, progress:
             keepers[name] = Keeper(layout.root.name, networks[name], manifest.monotonic_ns - let_go_ns,
                                    manifest.boottime_ns - let_go_ns - boot_ahead_ns)
         _attach_wires(layout, {name: keeper.identity for name, keeper in keepers.items()})
+        outsiders = [node.name for node in revival.nodes if node.outside]
+        for name in outsiders:
+            outside.plug(layout.node(name), revival.wanted.spec)
         first_ns = time.monotonic_ns()
         restored = _run_criu(revival, routing, networks, keepers, progress)
+        for name in outsiders:
+            close_all(networks[name], revival.wanted.spec)
     finally:
         for keeper in keepers.values():
             keeper.end()
@@ -285,5 +291,6 @@ def _end_nodes(revival: Revival, journal: Journal) -> None:
         cgroups.remove([cgroup])
     make_missing_cgroups(revival.layout, journal, revival.nodes)
     for node in revival.nodes:
+        outside.unplug(revival.layout.node(node.name))
         for path in (revival.layout.node(node.name).upper, revival.layout.node(node.name).work):
             shutil.rmtree(path)

@@ -25,6 +25,8 @@ def tables(one: Inspected) -> list[RenderableType]:
         parts.append("parameters: " + " ".join(f"{name}={value}" for name, value in one.parameters.items()))
     if one.run is not None:
         parts.append(_run(one.run))
+    parts += [f"connections of {node.name} to the outside, which no checkpoint keeps: {', '.join(node.status.outside)}"
+              for node in one.nodes if node.status.outside]
     parts += [f"problem: {problem}" for problem in one.problems]
     return parts
 
