@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from prefect import task
-from sqlmodel import Session, func, select
+from sqlmodel import Session, col, func, select
 
 from models.database import reading, writing
 from models.errors import HostLost, HostProblem, NotFound, TimedOut
@@ -77,7 +77,7 @@ def end_run(run_id: str, lease: str, reason: str = "asked to") -> None:
             raise
         lose(run_id, held, str(error))
         return
-    outcome, why = judge(info, known.phase != "over" and bool(known.pending or known.waiting))
+    outcome, why = judge(info, known.phase != "over" and bool(known.pending or known.waiting) and not _ended_itself(run_id))
     report(f"keeping what run {run.number} left")
     _finish(run_id, held, RunState.OVER, left_out=keep_on_hosts(run, held), outcome=outcome, reason=why, end_ns=info.ended_ns,
             at=info.ended_at)
@@ -97,7 +97,7 @@ def lose(run_id: str, lease: Lease, reason: str) -> None:
 
 
 def judge(info: RunInfo, unfinished: bool) -> tuple[RunOutcome, str | None]:
-    """Failed, if anything did that no sequence took care of; stopped, if there was still something to come; else it is as it should be."""
+    """Failed, if anything did that no sequence took care of; stopped, if somebody ended it before its time; else it is as it should be."""
     if info.failed:
         first = info.failures[0]
         more = f", and {info.failed - 1} more" if info.failed > 1 else ""
@@ -105,6 +105,14 @@ def judge(info: RunInfo, unfinished: bool) -> tuple[RunOutcome, str | None]:
     if unfinished:
         return RunOutcome.STOPPED, info.reason or None
     return RunOutcome.OK, None
+
+
+def _ended_itself(run_id: str) -> bool:
+    """Whether the template's own events said that it is enough, so that what they still had to come was not to happen."""
+    ends = select(ActivityEvent.origin).where(ActivityEvent.run_id == run_id, ActivityEvent.kind == "fired",
+                                              ActivityEvent.target == "instance", col(ActivityEvent.verb).in_(("stop-run", "terminate")))
+    with reading() as session:
+        return any(origin.startswith(("timeline", "sequence")) for origin in session.exec(ends))
 
 
 def begin_first_run(instance_id: str, lease: str) -> str | None:

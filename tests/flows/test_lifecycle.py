@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from models.database import reading, writing
 from models.errors import Conflict, HostProblem
 from models.instances import current_run, define_run, placements
 from models.leases import acquire, release
-from models.protocol.conductor import RunInfo, Wait
+from models.protocol.conductor import ActivityLine, ActivityLines, RunInfo, Since, Wait
 from models.protocol.control import Nothing
 from models.protocol.host import ChangeInstance, ProgramEnded, RunProgram
 from models.settings import settings
@@ -126,6 +127,25 @@ def test_a_program_that_fails_makes_a_failed_run_with_the_reason(define: Callabl
         assert outcome["outcome"] == RunOutcome.FAILED and "exit code 3" in outcome["reason"]
     finally:
         load("destroy")(instance.id)
+
+
+@pytest.mark.parametrize(("ending", "outcome"), [("instance stop-run", RunOutcome.OK), ("talker run", RunOutcome.STOPPED)])
+def test_a_run_that_its_own_template_ends_early_is_as_it_should_be(define: Callable[..., Instance], ending: str, outcome: str) -> None:
+    """Events of its timeline were still to come; ended by somebody else at that point, it is one that was stopped."""
+    timed = EXPERIMENT.replace("on_start: work", "timeline: {0s: work start, 1h: wire down}")
+    instance = define(timed.replace("    - talker run\n", f"    - talker run\n    - {ending}\n"))
+    run_id = load("instantiate")(instance.id)["run_id"]
+    try:
+        deadline = time.monotonic() + 30
+        while not any(line.verb == ending.split()[-1] and line.kind in ("fired", "completed") for line in _lines_so_far(instance)):
+            assert time.monotonic() < deadline
+        assert load("stop_run")(run_id)["outcome"] == outcome
+    finally:
+        load("destroy")(instance.id)
+
+
+def _lines_so_far(instance: Instance) -> tuple[ActivityLine, ...]:
+    return ask_conductor(instance.id, "events", Since(since=0, limit=100), ActivityLines, timeout_s=10).lines
 
 
 def test_a_run_that_is_cut_short_by_the_end_of_its_instance_is_stopped(define: Callable[..., Instance]) -> None:
