@@ -26,6 +26,7 @@ from nodeops.checkpoint import requirements
 from nodeops.checkpoint.copying import copy_tree
 from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
 from nodeops.checkpoint.node_clock import Keeper
+from nodeops.checkpoint.patience import with_probes, without_probes
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
 from nodeops.clock import ClockState
@@ -55,7 +56,7 @@ DETACH_S = 10.0
 @dataclass(frozen=True)
 class Restored:
     """late_ns: how much later than planned a node was let go: so much its clocks stepped. waited_ns: from CRIU's beginning with the first
-    node until time went on; a kernel sends again what a restored connection has not had acknowledged after a second (RFC 6298)."""
+    node until time went on; see `nodeops.checkpoint.patience` for how long that may be."""
 
     late_ns: int
     waited_ns: int
@@ -189,10 +190,12 @@ def _restore_frozen(revival: Revival, journal: Journal, start_ns: int, progress:
         outsiders = [node.name for node in revival.nodes if node.outside]
         for name in outsiders:
             outside.plug(layout.node(name), revival.wanted.spec)
+        without_probes(networks.values())
         first_ns = time.monotonic_ns()
         restored = _run_criu(revival, routing, networks, keepers, progress)
         for name in outsiders:
             close_all(networks[name], revival.wanted.spec)
+        with_probes(networks.values())
     finally:
         for keeper in keepers.values():
             keeper.end()
