@@ -33,6 +33,10 @@ def _terminate(session: Session, instance: Instance, message: OutboxMessage) -> 
     return Consequence("destroy", {"instance_id": instance.id})
 
 
+def _swapout(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
+    return Consequence("swapout", {"instance_id": instance.id}) if instance.state is InstanceState.UP else NOTHING
+
+
 def _stop_run(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
     """Of a run that is over since, when somebody was faster than this message: nothing; the one that follows it was not meant."""
     run = current_run(session, instance.id)
@@ -67,6 +71,7 @@ def _nothing(session: Session, instance: Instance, message: OutboxMessage) -> Co
 
 
 DECISIONS: dict[str, Callable[[Session, Instance, OutboxMessage], Consequence]] = {
+    "swapout": _swapout,
     "terminate": _terminate, "stop-run": _stop_run, "start-run": _start_run, "run-ended": _stop_run, "node-died": _node_died,
     "wires-died": _wires_died, "quiet": _nothing, "idle": _nothing, "message": _nothing,
 }

@@ -37,7 +37,7 @@ class ActivityLine(Message):
     """A line of events.jsonl: something as it really happened. Lines of one token belong to one event.
 
     kind: `fired` (told to its target), `completed`, `started` and `exited` (of a program), `gone` (nothing is left of an exited
-    program that left daemons behind), `cancelled` (its run was stopped first), `warning`, `log`, `message`, `node-died`,
+    program that left daemons behind), `cancelled` (its run was stopped first), `warning`, `log`, `message`, `report`, `node-died`,
     `node-back`, `wires-died`, `wires-back`, `run-began`, `timeline-began`, `run-ended`, `suspended`, `resumed`, `restarted` (the
     conductor itself).
     cause: token of the sequence, timeline or group it stands in. origin: `timeline`, `sequence NAME`, `timeline NAME`,
@@ -64,10 +64,9 @@ class ActivityLine(Message):
 class OutboxLine(Message):
     """Something the controller, or whoever waits, must hear. Numbers begin at 0 and have no gaps.
 
-    kind: `terminate`, `swapout`, `stop-run`, `start-run`, `snapshot`, `report`, `message` (asked for by events, content says by which;
-    `snapshot` is answered by the operation `complete`), `run-ended`, `quiet` (no event is pending and nothing is waited for; content
-    names the programs that run on), `idle` (nor does any program run), `node-died` and `wires-died` (content says by `failure` what that
-    does; see `models.spec.Node.failure`).
+    kind: `terminate`, `swapout`, `stop-run`, `start-run`, `message` (asked for by events, content says by which),
+    `run-ended`, `quiet` (no event is pending and nothing is waited for; content names the programs that run on), `idle` (nor does any
+    program run), `node-died` and `wires-died` (content says by `failure` what that does; see `models.spec.Node.failure`).
     """
 
     number: int

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from models.protocol.conductor import BUSY, CANCELLED, NOT_STARTED, Outcome
 from models.spec import Event, TargetKind
-from nodeops.conductor.happenings import ChangeLan, ChangeNode, CleanLogs, Settled
+from nodeops.conductor.happenings import ChangeLan, ChangeNode, CleanLogs, KeepLogs, Settled
 from nodeops.conductor.programs import Programs
 from nodeops.conductor.stage import Stage
 from nodeops.conductor.state import Activity
+from nodeops.conductor.summary import summary
 
 SECOND = 1_000_000_000
 
@@ -21,7 +22,7 @@ class Firing:
     """Everything returns at once; what completes is put into the stage's news and looked at by `finish`, never in a recursion."""
 
     def __init__(self, stage: Stage, programs: Programs):
-        self.stage = stage
+        self.stage, self._programs = stage, programs
         self._tell = {TargetKind.PROGRAM: programs.tell, TargetKind.TRAFFIC: programs.tell, TargetKind.LAN: self._lan,
                       TargetKind.NODE: self._node, TargetKind.INSTANCE: self._instance, TargetKind.GROUP: self._group,
                       TargetKind.SEQUENCE: self._sequence, TargetKind.TIMELINE: self._timeline}
@@ -212,7 +213,8 @@ class Firing:
 
     def _node(self, activity: Activity) -> None:
         if activity.verb == "snapshot":
-            self.stage.ask("snapshot", token=activity.token, node=activity.target, text=activity.arguments.text or "")
+            self.stage.warn(f"a node's disk cannot be made an image: there is no '{activity.arguments.text or activity.target}'", activity)
+            self.stage.complete(activity.token)
         else:
             if activity.verb == "stop":
                 self.stage.state.halted.add(activity.target)
@@ -224,12 +226,24 @@ class Firing:
         if activity.verb == "clean-logs":
             stage.order(CleanLogs, token=activity.token)
             return
-        if activity.verb == "log":
+        if activity.verb == "snapshot":
+            self._keep_logs(activity)
+            return
+        if activity.verb == "report":
+            stage.say("report", activity, detail={"text": summary(stage.state, self._programs.running())})
+        elif activity.verb == "log":
             stage.say("log", activity, detail={"text": arguments.text})
         elif activity.verb == "message":
             stage.say("message", activity, detail={"text": arguments.text})
             stage.ask("message", **content)
         else:
             stage.ask(activity.verb, **content)
-        if activity.verb != "snapshot":
-            stage.complete(activity.token)
+        stage.complete(activity.token)
+
+    def _keep_logs(self, activity: Activity) -> None:
+        living = [node.name for node in self.stage.spec.nodes if node.name not in self.stage.state.dead]
+        activity.open = len(living)
+        for node in living:
+            self.stage.order(KeepLogs, token=activity.token, node=node)
+        if not living:
+            self.stage.complete(activity.token)

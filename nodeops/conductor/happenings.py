@@ -236,8 +236,15 @@ class RotateFiles(Order):
     run: int
 
 
-AnyOrder = Annotated[StartProgram | StartTraffic | PaceTraffic | SignalProgram | ChangeLan | ChangeNode | CleanLogs | RotateFiles,
-                     Field(discriminator="do")]
+class KeepLogs(Order):
+    """Copy a node's logs as they are now into its archive, and so into the run's record: snapshots/TOKEN of the event."""
+
+    do: Literal["keep-logs"] = "keep-logs"
+    node: str
+
+
+AnyOrder = Annotated[StartProgram | StartTraffic | PaceTraffic | SignalProgram | ChangeLan | ChangeNode | CleanLogs | RotateFiles
+                     | KeepLogs, Field(discriminator="do")]
 
 
 class WriteStatus(Message):

@@ -8,6 +8,7 @@ from models.events import Arguments
 from models.protocol.conductor import BUSY, NOT_STARTED, TIMED_OUT, UNDELIVERED, Outcome
 from models.spec import ProgramAgent, TrafficAgent
 from nodeops.conductor.happenings import (
+    KeepLogs,
     Order,
     PaceTraffic,
     ProgramExited,
@@ -72,12 +73,26 @@ class Programs:
 
     def done(self, order: Order, outcome: Outcome) -> None:
         """An order of this module was carried out, or could not be."""
+        if isinstance(order, KeepLogs):
+            self._kept(order, outcome)
+            return
         if isinstance(order, StartProgram | StartTraffic) and not outcome.ok:
             one = self._remove(order.invocation)
             if one is not None and one.waited:
                 self.stage.complete(one.token, outcome)
         if order.token is not None:
             self.stage.complete(order.token, outcome)
+
+    def _kept(self, order: KeepLogs, outcome: Outcome) -> None:
+        """The snapshot is complete when every node has its copy, with the worst that happened."""
+        activity = self.stage.state.activities.get(order.token or 0)
+        if activity is None:
+            return
+        activity.open -= 1
+        if outcome.code > activity.worst.code:
+            activity.worst = outcome
+        if not activity.open:
+            self.stage.complete(activity.token, activity.worst)
 
     def started(self, told: ProgramStarted) -> None:
         one = self.stage.state.invocations.get(told.invocation)

@@ -8,7 +8,7 @@ import signal
 from models.events import Arguments
 from models.protocol.init import RUN_DIRECTORY
 from models.spec import ProgramAgent, Spec, TrafficAgent
-from nodeops.conductor.happenings import AnyOrder, PaceTraffic, RotateFiles, SignalProgram, StartProgram, StartTraffic
+from nodeops.conductor.happenings import AnyOrder, KeepLogs, PaceTraffic, RotateFiles, SignalProgram, StartProgram, StartTraffic
 from nodeops.conductor.state import Run
 from nodeops.init.conversation import Items
 
@@ -35,6 +35,9 @@ class Speaker:
         if isinstance(order, RotateFiles):
             words = [("argv", word) for word in (BINARY, "rotate", str(order.run))]
             return "spawn", [("invocation", tool_name(order.number)), *words, *(("unless_empty", path) for path in (LOGS, ARCHIVE))], None
+        if isinstance(order, KeepLogs):
+            words = [("argv", word) for word in (BINARY, "keep-logs", str(order.token))]
+            return "spawn", [("invocation", tool_name(order.number)), *words, ("unless_empty", LOGS)], None
         if isinstance(order, PaceTraffic):
             agent = self.agents[order.agent]
             assert isinstance(agent, TrafficAgent)

@@ -1,4 +1,5 @@
-/* `rotate RUN`: what a run that is over leaves to its record, out of the way of the next one.
+/* `keep-logs NAME`: the logs as they are now, beside them, in /swapbed/archive/snapshots/NAME.
+ * `rotate RUN`: what a run that is over leaves to its record, out of the way of the next one.
  *
  * Log files are moved to /swapbed/runs/RUN/logs, the archive is copied to /swapbed/runs/RUN/archive: the next run finds it as it was.
  * Nothing may change there afterwards, so a log that somebody still has open for writing is copied, too, and stays where it was.
@@ -108,12 +109,24 @@ static void take(const char *from, const char *to, bool move, int depth) {
     if (move && depth) rmdir(from); /* if nothing was left there */
 }
 
+static bool is_number(int argc, char **argv) {
+    if (argc == 2 && *argv[1] && strspn(argv[1], "0123456789") == strlen(argv[1]) && strlen(argv[1]) <= 20) return true;
+    fprintf(stderr, "usage: %s NUMBER\n", argv[0]);
+    return false;
+}
+
+int keep_logs_main(int argc, char **argv) {
+    char target[96];
+    if (!is_number(argc, argv)) return 2;
+    snprintf(target, sizeof target, "/swapbed/archive/snapshots/%s", argv[1]);
+    if (make_directories(target, 0, 0)) complain(target);
+    take("/swapbed/logs", target, false, 0);
+    return failures ? 1 : 0;
+}
+
 int rotate_main(int argc, char **argv) {
     char base[64], target[96];
-    if (argc != 2 || !*argv[1] || strspn(argv[1], "0123456789") != strlen(argv[1]) || strlen(argv[1]) > 20) {
-        fputs("usage: rotate RUN\n", stderr);
-        return 2;
-    }
+    if (!is_number(argc, argv)) return 2;
     snprintf(base, sizeof base, "/swapbed/runs/%s", argv[1]);
     if (make_directories(base, 0, 0)) complain(base);
     snprintf(target, sizeof target, "%s/logs", base);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.protocol.conductor import ActivityLine
 from swapbed.present import units
 
-AS_TEXT = {"log": "text", "message": "text", "warning": "text"}
+AS_TEXT = {"log": "text", "message": "text", "warning": "text", "report": "text"}
 
 
 def sentence(line: ActivityLine) -> str:

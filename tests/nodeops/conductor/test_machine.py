@@ -207,16 +207,13 @@ def test_a_thousand_events_at_one_instant_and_a_day_of_timeline():
 
 def test_the_controller_hears_what_events_ask_of_it():
     world = begun(sequences=(Sequence(name="s", steps=(
-        Event(target="instance", verb="snapshot"), Event(target="instance", verb="stop-run"),
+        Event(target="instance", verb="swapout"), Event(target="instance", verb="stop-run"),
         Event(target="instance", verb="start-run", arguments={"parameters": {"x": "1"}}), Event(target="instance", verb="terminate"))),))
     world.send("s", "run")
     world.run(1)
-    assert world.asked() == ["quiet", "idle", "snapshot"]
-    world.tell(h.Completed, token=world.messages[2].content["token"], outcome={})
-    world.run(1)
-    assert world.asked()[2:] == ["snapshot", "stop-run", "start-run", "terminate", "quiet", "idle"]
+    assert world.asked()[2:] == ["swapout", "stop-run", "start-run", "terminate"]
     assert world.messages[4].content["parameters"] == {"x": "1"}
-    assert [message.number for message in world.messages] == list(range(8))
+    assert [message.number for message in world.messages] == list(range(6))
 
 
 def test_quiet_and_idle_are_told_once_each_time_they_become_true():
