@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from models.errors import Conflict, SwapbedError
 from models.protocol.conductor import UNDELIVERED, Outcome
 from models.protocol.init import Hello, Petition
-from nodeops.conductor.happenings import ChangeNode, CleanLogs, Done, NodeBack, NodeDied, Order, RotateFiles, WriteStatus
+from nodeops.conductor.happenings import ChangeNode, CleanLogs, Done, KeepLogs, NodeBack, NodeDied, Order, RotateFiles, WriteStatus
 from nodeops.conductor.memory import Memory
 from nodeops.conductor.node_link import NodeLink, Tell
 from nodeops.conductor.spawning import LOGS, Speaker, tool_name
@@ -144,7 +144,8 @@ class Nodes:
         for order in sorted(self.memory.machine.state.outstanding.values(), key=lambda one: one.number):
             if getattr(order, "node", None) != link.node:
                 continue
-            if isinstance(order, RotateFiles) and order.number <= hello.last_sequence and tool_name(order.number) not in hello.invocation:
+            is_tool = isinstance(order, RotateFiles | KeepLogs)
+            if is_tool and order.number <= hello.last_sequence and tool_name(order.number) not in hello.invocation:
                 self._tell(Done, order=order.number)  # there was nothing to do, and we did not hear of it
             else:
                 self._pass_on(link, order)

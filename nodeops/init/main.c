@@ -27,6 +27,7 @@ static const struct calling {
     {"record-events", "record-events", recording_main},
     {"traffic", NULL, traffic_main},
     {"rotate", NULL, rotate_main},
+    {"keep-logs", NULL, keep_logs_main},
     {"launch", NULL, launch_main},
 };
 
