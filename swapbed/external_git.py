@@ -71,7 +71,7 @@ def _fetch(repository: Path, address: str, what: str, *options: str) -> str | No
 
 def _unreachable(source: GitSource, said: str) -> InvalidInput:
     hint = "Let root read it: git config --global --add safe.directory DIRECTORY" if OWNERSHIP in said else "Is the address right?"
-    return InvalidInput(f"git cannot fetch from there: {said.splitlines()[-1] if said else 'it did not say why'}", where=source.git, next=hint)
+    return InvalidInput(f"git cannot fetch from there: {(said.splitlines() or ['it did not say why'])[-1]}", where=source.git, next=hint)
 
 
 def _git(*words: str, at: Path | None = None, inside: Path | None = None, may_fail: bool = False) -> str | None:

@@ -20,6 +20,8 @@ from tasks.record_trees import recorded
 if TYPE_CHECKING:
     import pandas
 
+    from swapbed.record_picture import RecordPicture
+
 
 def one(name: str) -> Record:
     """By id, `INSTANCE/RUN`, or INSTANCE for its last run."""
@@ -144,6 +146,18 @@ class Record:
         place = Path(target)
         record_export.export(self.known.row, place, record_export.Form(form) if form else None)
         return place
+
+    def plot(self, path: Path | str | None = None) -> RecordPicture:
+        """What its links carried and dropped, when programs ran, what they reported; to a file (.png, .svg, .pdf), if one is named.
+
+        A notebook shows what is returned. Raises NotFound where there is nothing to draw.
+        """
+        from swapbed.record_picture import RecordPicture
+
+        picture = RecordPicture(self.known.row)
+        if path is not None:
+            picture.save(path)
+        return picture
 
     def add(self, source: Path | str, target: str | None = None) -> Record:
         """A file or directory; returns the record that has it: this one while it is open, else its next revision."""

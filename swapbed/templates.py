@@ -36,6 +36,10 @@ class Committed:
     template: Template
     new: bool
 
+    def _repr_html_(self) -> str:
+        """The tree that it is in."""
+        return log(self.template.id)._repr_html_()
+
 
 def create(definition: Definition, *, name: str | None = None, datastore: Path | str | None = None,
            parameters: Mapping[str, Any] | None = None) -> Committed:

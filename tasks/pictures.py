@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
@@ -13,27 +14,33 @@ from models.instances import instance_by_id, placements
 from models.protocol.runs import LinkOfRun, Links
 from models.shaping import path
 from models.spec import Lan, Shaping, Spec
-from models.tables import Host, Record
+from models.tables import Host, Record, Run, Template
 from models.templates import load_spec
+from tasks.record_plot import plot
 from tasks.record_trees import recorded, tree_of
+from tasks.study_pictures import link, publish_plot, publish_study
 
 ROWS_LIMIT = 200  # an artifact is one row of Prefect's database, sent whole with every page that shows it
 
 
 def publish_topology(instance_id: str) -> None:
-    """Two artifacts named after the instance: what it consists of and where it is, and what was asked of its links."""
+    """Artifacts named after the instance: what it consists of and where it is, and what was asked of its links; its study's page."""
     with reading() as session:
         instance = instance_by_id(session, instance_id)
         spec = load_spec(session, instance.spec_id)
         hosts = {place.node: session.get_one(Host, place.host_id).name for place in placements(session, instance_id)}
+        template = session.get_one(Template, instance.template_id)
     key = instance.name.lower()
-    create_markdown_artifact(topology(instance.name, spec, hosts), key=f"topology-{key}", description=f"Topology of {instance.name}")
+    head = f"Instance of {link(f'{template.name}@{template.number}', 'template', template.name)}; its {link('last record', 'record', key)}"
+    create_markdown_artifact(f"{topology(instance.name, spec, hosts)}\n\n{head}\n", key=f"topology-{key}",
+                             description=f"Topology of {instance.name}")
     create_table_artifact([row for lan in spec.lans[:ROWS_LIMIT] for row in requested(lan)], key=f"links-{key}",
                           description=f"What was asked of the links of {instance.name}")
+    publish_study(instance_id)
 
 
 def publish_record(record: Record) -> None:
-    """Two artifacts named after the instance: what the run's record says of it, and what its links did. Nothing before it is committed."""
+    """Artifacts named after the instance: what the run's record says, what its links did, its picture. None before it is committed."""
     if record.root is None:
         return
     store, root = tree_of(record)
@@ -44,22 +51,31 @@ def publish_record(record: Record) -> None:
             {"what": "files", "value": f"{record.files}, {record.size_bytes} bytes"},
             *({"what": f"parameter {name}", "value": value} for name, value in said.parameters.items()),
             *({"what": f"result {name}", "value": value} for name, value in record.summary.get("results", {}).items())]
-    create_table_artifact(rows[:ROWS_LIMIT], key=f"record-{key}", description=f"Record of run {said.run} of {said.instance}")
+    with reading() as session:
+        run = session.get_one(Run, record.run_id)
+        template = session.get_one(Template, run.template_id)
+    names = f"{link(said.instance, 'topology', key)}, {link(f'{template.name}@{template.number}', 'template', template.name)}"
+    create_table_artifact(rows[:ROWS_LIMIT], key=f"record-{key}",
+                          description=f"Record of run {said.run} of {said.instance}: {names}, {link('results', 'results', key)}")
+    if said.origin != "sweep":  # which has a page and a picture of its own, for all its runs
+        publish_study(run.instance_id)
+        with suppress(NotFound):  # there is nothing to draw
+            publish_plot(said.instance, said.run, plot(record, "png", dpi=80))
     try:
         links = Links.model_validate_json(store.read_file(root, "links.json")).links
     except NotFound:  # the run was lost, or somebody removed it
         return
-    create_table_artifact([achieved(link) for link in links[:ROWS_LIMIT]], key=f"links-{key}",
+    create_table_artifact([achieved(pipe) for pipe in links[:ROWS_LIMIT]], key=f"links-{key}",
                           description=f"What was asked of the links of {said.instance}, and what they did in run {said.run}")
 
 
-def achieved(link: LinkOfRun) -> dict[str, str]:
+def achieved(pipe: LinkOfRun) -> dict[str, str]:
     """One row: a pipe as the spec asks and as it was; late: actual minus planned departures, which is the error of the delay."""
-    dropped = link.dropped_queue + link.dropped_red + link.dropped_loss + link.dropped_down
-    late = [f"{value / 1000:.0f}" for value in (link.late_p50_ns, link.late_p99_ns) if value is not None]
-    return {"link": link.lan, "node": f"{link.node} {link.direction}", **_values(link.requested),
-            "achieved bandwidth": format_rate(link.achieved_bps) if link.achieved_bps else "never full",
-            "late µs (p50, p99)": ", ".join(late), "frames in": str(link.in_frames), "frames out": str(link.out_frames),
+    dropped = pipe.dropped_queue + pipe.dropped_red + pipe.dropped_loss + pipe.dropped_down
+    late = [f"{value / 1000:.0f}" for value in (pipe.late_p50_ns, pipe.late_p99_ns) if value is not None]
+    return {"link": pipe.lan, "node": f"{pipe.node} {pipe.direction}", **_values(pipe.requested),
+            "achieved bandwidth": format_rate(pipe.achieved_bps) if pipe.achieved_bps else "never full",
+            "late µs (p50, p99)": ", ".join(late), "frames in": str(pipe.in_frames), "frames out": str(pipe.out_frames),
             "dropped": str(dropped)}
 
 

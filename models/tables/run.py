@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from html import escape
 from typing import Any
 
 from sqlalchemy import BigInteger, UniqueConstraint
@@ -38,6 +39,14 @@ class Run(SQLModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=Instant)
     hidden_at: datetime | None = Field(default=None, sa_type=Instant)
     expunged_at: datetime | None = Field(default=None, sa_type=Instant)
+
+    def _repr_html_(self) -> str:
+        """For notebooks, which get rows of this table from `net.run()`, `net.stop()` and `net.runs`."""
+        lasted = f"{(self.end_ns - self.begin_ns) / 1e9:.3g} s" if self.begin_ns is not None and self.end_ns is not None else ""
+        facts = {"run": self.number, "state": self.state, "outcome": self.outcome, "reason": self.reason, "lasted": lasted,
+                 "environment": self.environment_of_run, "origin": self.origin, **self.parameters}
+        rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in facts.items() if value)
+        return f"<table><tbody>{rows}</tbody></table>"
 
 
 class ActivityEvent(SQLModel, table=True):

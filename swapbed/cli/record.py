@@ -116,6 +116,21 @@ def export(record: RecordArgument, target: Annotated[Path, typer.Argument(metava
         print_text(f"{known.name} is in {target}")
 
 
+@group.command()
+def plot(record: RecordArgument, target: Annotated[Path, typer.Argument(metavar="FILE", help="a picture to be made: .png, .svg or .pdf")],
+         output: FormatOption = Format.TABLE) -> None:
+    """Draw what a record's links carried and dropped, when its programs ran, and what they reported."""
+    from swapbed import record_verbs as records
+    from swapbed.record_picture import RecordPicture
+
+    known = records.find(record)
+    RecordPicture(known.row).save(target)
+    if output is Format.JSON:
+        print_json({"record": known.row.id, "picture": str(target)})
+    else:
+        print_text(str(target))
+
+
 @group.command("import")
 def import_(source: Annotated[Path, typer.Argument(metavar="SOURCE", help="what `record export` wrote, in any format")],
             name: Annotated[str | None, typer.Option("--name", "-n", help="of its template's tree; default: as it was")] = None,

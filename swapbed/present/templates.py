@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from models.manifest import FileKind, ListedFile
 from models.tables import Template
 from storage.store import Store
-from swapbed.present import units
+from swapbed.present import html, units
 from swapbed.present.file_names import printable
 from swapbed.present.output import table
 from swapbed.template_difference import TemplateDifference
@@ -40,6 +40,15 @@ class ShownTemplate(BaseModel):
     imported_from: str | None
     created_at: datetime
     created_by: str
+
+    def _repr_html_(self) -> str:
+        files = [(file.path, file.size_bytes) for file in self.files if file.kind != FileKind.DIRECTORY]
+        return (html.heading(f"{self.name}@{self.number}", remark=f"{self.digest[:12]}, child of {self.parent[:12]}" if self.parent
+                             else self.digest[:12])
+                + html.table(("parameter", "default", "type", "description"), [
+                    (p["name"], p["default"], p["type"], p["description"]) for p in self.parameters], empty="no parameters")
+                + html.folded(self.source_name, html.output(self.source or "expunged", ""))
+                + html.folded(f"{len(files)} files", html.table(("file", "bytes"), files)))
 
 
 def shown(template: Template, parent: Template | None, store: Store) -> ShownTemplate:
