@@ -1,7 +1,7 @@
 """Expunging: after it, what only the expunged roots held is nowhere in the store or the catalog, not even in garbage or free pages.
 
 What is promised, and where the promise ends, is in docs/storage.md: bytes that a disk or an SSD keeps of deleted files, backups of the
-database, and PostgreSQL's archived write-ahead log are beyond it.
+database, and PostgreSQL's archived write-ahead log are beyond it. `storage.seeking` looks whether it was kept.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from storage.roots import RootKind, unpin
 TRANSFER, PACK = SCHEMA.tables["transfer"], SCHEMA.tables["pack"]
 PATIENCE_S = 600.0
 POLL_S = 1.0
-SCRUBBED_TABLES = ("root", "chunk", "pack", "transfer", "template", "spec", "instance", "run", "activity_event", "record", "metadata",
-                   "metadata_change")
 
 
 class Expunged(Message):
@@ -76,7 +74,7 @@ def scrub_database(on: Engine) -> None:
     """Leave nothing of deleted rows: free pages and write-ahead log of SQLite, dead rows of PostgreSQL."""
     if on.dialect.name == "postgresql":
         with on.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for table in SCRUBBED_TABLES:
+            for table in SCHEMA.tables:
                 connection.exec_driver_sql(f"VACUUM (FULL) {table}")
             connection.exec_driver_sql("CHECKPOINT")
         return
@@ -87,7 +85,7 @@ def scrub_database(on: Engine) -> None:
         busy = alone.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     if busy:
         raise TimedOut("the database's write-ahead log could not be emptied: somebody reads for very long", where=path,
-                       next="Do it again: `swapbed store gc --scrub`")
+                       next="Do it again")
 
 
 def _report(found: Sequence[Collected], done: bool) -> Expunged:

@@ -91,6 +91,19 @@ class S3Objects:
             for at in range(0, len(doomed), DELETE_BATCH):
                 self._delete(doomed[at:at + DELETE_BATCH])
 
+    def old_versions(self) -> Iterator[tuple[str, str, bytes]]:
+        """Key, version and content of whatever a versioned bucket still has of objects that were replaced or deleted."""
+        if not self._is_versioned():
+            return
+        try:
+            for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=self.prefix):
+                for item in page.get("Versions", ()):
+                    if not item["IsLatest"]:
+                        answer = self._client.get_object(Bucket=self.bucket, Key=item["Key"], VersionId=item["VersionId"])
+                        yield item["Key"][len(self.prefix):], item["VersionId"], answer["Body"].read()
+        except FAULTS as error:
+            raise explained(error, self.name, "old versions") from error
+
     def permit_put(self, key: str, size_bytes: int, lifetime_s: int) -> Permission:
         """The server itself refuses a body of another length."""
         return Permission(self._presign("put_object", key, lifetime_s, ContentLength=size_bytes), {"Content-Length": str(size_bytes)})

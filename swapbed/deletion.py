@@ -7,6 +7,7 @@ Whatever is taken away leaves a tombstone: its row, without content, so that tre
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,14 +19,28 @@ from models.errors import Conflict
 from models.instances import GOING_ON
 from models.settings import settings
 from models.states import RecordState, Subject
-from models.tables import ActivityEvent, Instance, Metadata, MetadataChange, Record, Run, StoredSpec, Template
+from models.tables import (
+    ActivityEvent,
+    Checkpoint,
+    Instance,
+    Metadata,
+    MetadataChange,
+    Record,
+    Recording,
+    RecordingEvent,
+    Run,
+    StoredSpec,
+    Template,
+)
 from models.tables.columns import now
+from nodeops import run_files
+from nodeops.checkpoint import spooled
 from storage.expunging import Expunged
 from storage.expunging import expunge as expunge_store
 from storage.object_url import open_objects
 from storage.roots import RootKind
 from storage.store import Store
-from swapbed import subjects
+from swapbed import prefect_history, subjects
 from swapbed.lifecycle import project
 from tasks import datastores
 from tasks.holder import own_name
@@ -68,9 +83,14 @@ def delete_(*names: str, subtree: bool = False) -> Chosen:
 
 
 def expunge(*names: str, subtree: bool = False, patience_s: float = 600) -> tuple[Chosen, Expunged]:
-    """Waits up to patience_s for transfers that may count on some of it. What other templates or records hold as well stays there."""
+    """Waits up to patience_s for transfers that may count on some of it. What other templates or records hold as well stays there.
+
+    Raises Conflict for runs and records of an instance that lives: its nodes still have their files. `swapbed.store.seek` proves it done.
+    """
     chosen = choose(names, subtree)
+    _refuse_what_nodes_have(chosen)
     _bury(chosen)
+    prefect_history.forget(*_names_and_ids(chosen))
     return chosen, expunge_store(engine(), open_objects(settings()), project().name, [], holder=own_name(), patience_s=patience_s)
 
 
@@ -116,11 +136,19 @@ def _bury(chosen: Chosen) -> None:
                 row: Any = session.get_one(table, identifier)
                 row.expunged_at = row.expunged_at or now()
     store = Store.of(project().name)
+    pinned = {root.name: root.manifest for root in store.roots(RootKind.TEMPLATE)}
     for datastore in _own_datastores(chosen):
         store.unpin(RootKind.TEMPLATE, datastore)
         datastores.forget(project().name, datastore)
+        if datastore in pinned and datastore not in _own_datastores(chosen):  # somebody has committed it just now
+            store.pin(RootKind.TEMPLATE, datastore, pinned[datastore])
     for record in chosen.records:
         store.unpin(RootKind.RECORD, record)
+    for checkpoint in _checkpoints(chosen):
+        store.unpin(RootKind.CHECKPOINT, checkpoint)
+        shutil.rmtree(spooled.spool_of(checkpoint).root, ignore_errors=True)
+    for run in chosen.runs:
+        shutil.rmtree(run_files.spool_of(run), ignore_errors=True)
     with writing() as session:
         _empty(session, chosen)
 
@@ -129,6 +157,7 @@ def _refuse_what_is_used(session: Session, chosen: Chosen) -> None:
     for identifier in chosen.instances:
         if (instance := session.get_one(Instance, identifier)).ended_at is None:
             raise Conflict("the instance lives", where=instance.name, next=f"Destroy it first: swapbed destroy {instance.name}")
+    _refuse_what_others_go_on_from(session, chosen)
     for identifier in chosen.templates:
         living = select(Instance).where(Instance.template_id == identifier, col(Instance.ended_at).is_(None))
         for instance in session.exec(living):
@@ -139,6 +168,37 @@ def _refuse_what_is_used(session: Session, chosen: Chosen) -> None:
     for identifier in chosen.records:
         if session.get_one(Record, identifier).state is RecordState.COMMITTING:
             raise Conflict("this record is being committed", where=identifier, next="Try again in a moment")
+
+
+def _names_and_ids(chosen: Chosen) -> tuple[set[str], set[str]]:
+    """Of the instances that it is about, as Prefect's tags have them; and all ids that its flows were given."""
+    with reading() as session:
+        runs = chosen.runs | set(session.exec(select(Record.run_id).where(col(Record.id).in_(chosen.records))))
+        of_runs = select(Run.instance_id).where(col(Run.id).in_(runs))
+        names = set(session.exec(select(Instance.name).where(col(Instance.id).in_(chosen.instances) | col(Instance.id).in_(of_runs))))
+    return names, chosen.instances | runs | chosen.records | set(_checkpoints(chosen))
+
+
+def _refuse_what_nodes_have(chosen: Chosen) -> None:
+    with reading() as session:
+        runs = chosen.runs | set(session.exec(select(Record.run_id).where(col(Record.id).in_(chosen.records))))
+        living = select(Instance).join(Run, col(Run.instance_id) == Instance.id).where(col(Instance.ended_at).is_(None))
+        for instance in session.exec(living.where(col(Run.id).in_(runs))):
+            raise Conflict("its instance lives, and what this run left is in its nodes, too", where=instance.name,
+                           next=f"Destroy it first: swapbed destroy {instance.name}. `swapbed delete` takes it from the store alone")
+
+
+def _refuse_what_others_go_on_from(session: Session, chosen: Chosen) -> None:
+    goers = select(Instance).join(Checkpoint, col(Checkpoint.id) == Instance.checkpoint_id).where(
+        col(Checkpoint.instance_id).in_(chosen.instances), col(Instance.ended_at).is_(None))
+    for instance in session.exec(goers):
+        raise Conflict("another instance goes on from a checkpoint of this one", where=instance.name,
+                       next=f"Destroy it first: swapbed destroy {instance.name}")
+
+
+def _checkpoints(chosen: Chosen) -> list[str]:
+    with reading() as session:
+        return list(session.exec(select(Checkpoint.id).where(col(Checkpoint.instance_id).in_(chosen.instances))))
 
 
 def _own_datastores(chosen: Chosen) -> set[str]:
@@ -158,6 +218,7 @@ def _empty(session: Session, chosen: Chosen) -> None:
     for identifier in chosen.instances:
         instance = session.get_one(Instance, identifier)
         instance.parameters, instance.reason, instance.datastore_directory = {}, None, None
+        _empty_what_was_kept_of(session, identifier)
     for identifier in chosen.runs:
         run = session.get_one(Run, identifier)
         run.parameters, run.inputs, run.reason = {}, [], None
@@ -170,6 +231,16 @@ def _empty(session: Session, chosen: Chosen) -> None:
             session.exec(delete(table).where(col(table.subject) == kind, col(table.subject_id).in_(ids)))
     session.flush()
     _empty_specs(session)
+
+
+def _empty_what_was_kept_of(session: Session, instance_id: str) -> None:
+    """Its checkpoints and recordings."""
+    for checkpoint in session.exec(select(Checkpoint).where(Checkpoint.instance_id == instance_id)):
+        checkpoint.root, checkpoint.reason, checkpoint.costs, checkpoint.requirements = None, None, {}, {}
+        checkpoint.expunged_at = checkpoint.expunged_at or now()
+    for recording in session.exec(select(Recording).where(Recording.instance_id == instance_id)):
+        session.exec(delete(RecordingEvent).where(col(RecordingEvent.recording_id) == recording.id))
+        session.delete(recording)
 
 
 def _empty_specs(session: Session) -> None:

@@ -88,6 +88,12 @@ def external_api() -> str | None:
     return os.environ.get("PREFECT_API_URL") or settings().prefect_api_url
 
 
+def local_api() -> str | None:
+    """Of the server whose database is in this state directory, if it was ever started."""
+    address = _address()
+    return address.api if address else None
+
+
 def ensure() -> str:
     """The API's URL of a running server, with a controller running; starts what is missing."""
     store_server.ensure()

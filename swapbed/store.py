@@ -27,8 +27,9 @@ from storage.object_url import open_objects
 from storage.objects import ObjectStore
 from storage.rebuild import Rebuilt
 from storage.roots import RootKind
+from storage.seeking import Sought
 from storage.usage import RootUsage, StoreUsage, usage_of_roots, usage_of_store
-from swapbed import subjects
+from swapbed import absence, subjects
 from swapbed.launch import launch
 from swapbed.lifecycle import pass_on, project
 from swapbed.present.progress import Report, quiet
@@ -85,6 +86,12 @@ def collect(*, dry_run: bool = False, report: Report = quiet) -> Swept:
         return Swept.model_validate(found.model_dump())
     told: dict[str, Any] = launch("collect_garbage", pass_on(report))
     return Swept.model_validate({**told, **{name: tuple(str(told[name]).splitlines()) for name in ("waiting_for", "problems")}})
+
+
+def seek(secret: bytes, *, report: Report = quiet) -> Sought:
+    """Where a string is, in all that this installation keeps; and what may have it that could not be looked at. See `swapbed.absence`."""
+    project()
+    return absence.seek(secret, _objects(), report)
 
 
 def create_bucket() -> bool:

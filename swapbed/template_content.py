@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import col, select
-
 from languages.evaluate import Evaluation, Source
-from models.database import reading
 from models.errors import InvalidInput, NotFound
 from models.manifest import ManifestRef, TreePolicy
 from models.spec import Parameter
-from models.tables import Project, Template
+from models.tables import Project
 from storage.roots import RootKind
 from storage.store import Store
 from swapbed.checkout import MARKER

@@ -18,6 +18,8 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 ObjectArgument = Annotated[str, typer.Argument(metavar="OBJECT", help="template:NAME@3, record:INSTANCE/2, run:INSTANCE/2, instance:NAME,"
                                                                       " checkpoint:ID, image:NAME, or an id")]
 
+SecretArgument = Annotated[typer.FileBinaryRead, typer.Argument(metavar="FILE", help="what holds the string; - is standard input")]
+
 
 @group.command()
 def check(deep: DeepOption = False, repair: RepairOption = False, output: FormatOption = Format.TABLE) -> None:
@@ -100,6 +102,22 @@ def gc(dry_run: DryOption = False, output: FormatOption = Format.TABLE) -> None:
     with progress() as report:
         found = store.collect(dry_run=dry_run, report=report)
     print_json(found) if output is Format.JSON else print_text(collected_table(found))
+
+
+@group.command()
+def seek(file: SecretArgument, output: FormatOption = Format.TABLE) -> None:
+    """Tell where a string still is: in packs, old versions, databases, spools, nodes' files. Exit code 5 if it is anywhere."""
+    from models.errors import Conflict
+    from swapbed import store
+    from swapbed.present.progress import progress
+    from swapbed.present.store import sought_table
+
+    secret = file.read().rstrip(b"\n")
+    with progress() as report:
+        sought = store.seek(secret, report=report)
+    print_json(sought) if output is Format.JSON else print_text(sought_table(sought))
+    if sought.found:
+        raise typer.Exit(Conflict.exit_code)
 
 
 @group.command("create-bucket")

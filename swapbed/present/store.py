@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from storage.checking import Checked
 from storage.collecting import Collected
 from storage.rebuild import Rebuilt
+from storage.seeking import Sought
 from storage.usage import RootUsage, StoreUsage
 from swapbed.present.output import table
 from swapbed.present.units import count, size
@@ -54,6 +55,12 @@ def rebuilt_table(made: Rebuilt) -> Table:
         ("packs", made.packs), ("chunks", made.chunks), ("roots", made.roots), ("manifests without a root, pinned", made.recovered),
         *(("damaged pack", f"{damage.pack}: {damage.what}") for damage in made.damaged),
         *(("no pack", what) for what in made.unreadable), *(("incomplete", what) for what in made.incomplete)])
+
+
+def sought_table(sought: Sought) -> Table:
+    rows = [("FOUND", place) for place in sought.found] or [("found", "nowhere")]
+    return table(None, ("", "place"), [*rows, *(("looked at", place) for place in sought.looked_at),
+                                       *(("not looked at", place) for place in sought.not_looked_at)])
 
 
 def collected_table(found: Collected) -> Table:

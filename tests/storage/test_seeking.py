@@ -1,0 +1,70 @@
+"""What is hidden somewhere in store or database is found there, else its absence would prove nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from models.database import writing
+from storage.expunging import expunge, scrub_database
+from storage.roots import RootKind
+from storage.s3_objects import S3Objects
+from storage.seeking import holds, seek_in_database, seek_in_files, seek_in_store
+from storage.store import Store
+from tests.storage.conftest import admin
+
+SECRET = b"correct horse battery staple"
+
+
+@given(st.binary(max_size=64), st.binary(max_size=64), st.integers(min_value=0, max_value=len(SECRET)))
+def test_it_is_found_on_either_side_of_a_cut(before: bytes, after: bytes, cut: int) -> None:
+    assert holds(before + SECRET[:cut], SECRET) or holds(SECRET[cut:] + after, SECRET)
+
+
+def test_a_compressed_chunk_is_looked_into(any_store: Store, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/log").write_bytes(b"line after line\n" * 900 + SECRET)
+    any_store.pin(RootKind.RECORD, "r", any_store.store_tree(tmp_path / "tree").manifest)
+    found = seek_in_store(any_store.objects, SECRET)
+    assert any("chunk" in place for place in found.found)
+    assert expunge(any_store.catalog.on, any_store.objects, "test", [(RootKind.RECORD, "r")], holder="test").done
+    assert seek_in_store(any_store.objects, SECRET).found == ()
+
+
+def test_an_old_version_is_looked_into(request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("seaweedfs")
+    admin(server).create_bucket(Bucket="seeking")
+    admin(server).put_bucket_versioning(Bucket="seeking", VersioningConfiguration={"Status": "Enabled"})
+    objects = S3Objects("seeking", endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key)
+    objects.put("roots/a", SECRET)
+    objects.put("roots/a", b"nothing")
+    assert ["old version" in place for place in seek_in_store(objects, SECRET).found] == [True]
+    objects.delete(["roots/a"])
+    assert seek_in_store(objects, SECRET).found == ()
+
+
+def test_rows_and_dead_rows_are_looked_at(database: Engine) -> None:
+    with writing(database) as session:
+        session.connection().execute(text("INSERT INTO project (id, name, created_at) VALUES ('p-x', :name, '2026-01-01')"),
+                                     {"name": SECRET.decode()})
+    assert seek_in_database(database, SECRET).found
+    with writing(database) as session:
+        session.connection().execute(text("DELETE FROM project"))
+    if database.dialect.name == "postgresql":
+        assert any("page" in place for place in seek_in_database(database, SECRET).found), "a dead row"
+    scrub_database(database)
+    after = seek_in_database(database, SECRET)
+    assert after.found == () and after.looked_at
+    assert (database.dialect.name == "postgresql") == any("write-ahead log" in place for place in after.not_looked_at)
+
+
+def test_it_is_found_across_windows(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(os.urandom((4 << 20) - 5) + SECRET)
+    assert seek_in_files([tmp_path / "file", tmp_path / "gone"], SECRET).found == (str(tmp_path / "file"),)
+    (tmp_path / "file").write_bytes(SECRET[:-1])
+    assert seek_in_files([tmp_path / "file"], SECRET).found == ()

@@ -1,0 +1,65 @@
+"""A secret that a real run has used in every way: where it is before it is expunged, and that it is nowhere after."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import swapbed
+from models.errors import Conflict
+from models.settings import settings
+from nodeops import run_files
+from swapbed import deletion, record_verbs
+from swapbed.instance import deploy
+from tests.swapbed.conftest import Cli
+
+SOURCE = """
+parameters:
+  PASSWORD: {default: none}
+nodes: {a: {}}
+agents:
+  user: {node: a, command: "echo using $PASSWORD; echo $PASSWORD > $ARCHIVE/used; echo $PASSWORD > /root/kept; echo RESULT said $PASSWORD"}
+timeline:
+  0.1s: user run
+"""
+
+
+def test_a_secret_of_a_run_is_nowhere_afterwards(installation: Path, cli: Cli, tmp_path: Path) -> None:
+    secret = f"xyzzy-{os.urandom(8).hex()}"
+    (tmp_path / "secret").write_text(secret)
+    (tmp_path / "login.yml").write_text(SOURCE + f"# not {secret}\n")
+    (tmp_path / "datastore").mkdir()
+    (tmp_path / "datastore" / "key").write_text("noise " * 3000 + secret)
+    with deploy(tmp_path / "login.yml", PASSWORD=secret) as net:
+        net.wait("idle", timeout_s=60)
+        while_it_lives = swapbed.store.seek(secret.encode())
+        assert any("/upper/" in place for place in while_it_lives.found), "the node's own files"
+        assert f"memory of the living instance {net.name}" in while_it_lives.not_looked_at
+        record = record_verbs.of_run(net.stop().id)
+        name, run = net.name, f"{net.name}/1"
+        with pytest.raises(Conflict, match="instance lives.*swapbed destroy"):
+            deletion.expunge(f"record:{record.row.id}")
+    spool = run_files.content_of(record.run.id)
+    spool.mkdir(parents=True)
+    (spool / "left").write_text(secret)  # as if the controller had died before it could tidy up
+    found = cli("store", "seek", str(tmp_path / "secret"))
+    assert found.returncode == 5
+    assert all(word in found.stdout for word in ("FOUND", "chunk ", "swapbed.db", "/spool/runs/", "/datastores/", "prefect.db"))
+    assert cli("expunge", "template:login", f"instance:{name}", f"run:{run}", f"record:{record.row.id}", "--yes").returncode == 0
+    after = cli("store", "seek", str(tmp_path / "secret"), "--format", "json").parsed
+    assert after["found"] == []
+    assert any(place.endswith("prefect in it") or "prefect" in place for place in after["looked_at"])
+    assert not any("Prefect" in place for place in after["not_looked_at"]), "this server's database is ours"
+    assert not list((settings().state_dir / "spool").rglob("left"))
+
+
+def test_what_cannot_be_looked_at_is_said(state_dir: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
+    (tmp_path / "secret").write_text("a secret string")
+    said = cli("store", "seek", str(tmp_path / "secret"))
+    assert said.returncode == 0 and "Prefect's database behind http://prefect.example/api" in said.stdout and "nowhere" in said.stdout
+    (tmp_path / "short").write_text("abc\n")
+    assert cli("store", "seek", str(tmp_path / "short")).returncode == 3
+    assert cli("store", "seek", str(tmp_path / "missing")).returncode == 2
