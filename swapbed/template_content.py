@@ -11,7 +11,7 @@ from languages.evaluate import Evaluation, Source
 from models.errors import InvalidInput, NotFound
 from models.manifest import ManifestRef, TreePolicy
 from models.spec import Parameter
-from models.tables import Project
+from models.tables import Project, Template
 from storage.roots import RootKind
 from storage.store import Store
 from swapbed.checkout import MARKER
@@ -52,7 +52,7 @@ def stored_content(project: Project, source: Source, evaluation: Evaluation, dir
     if evaluation.externals:
         found = merged(store, evaluation.externals, tree, source.directory, Pins.of(project.name, before))
         tree, pins = found.tree, found.pins
-    if tree is not None and not _is_pinned(project, tree.hash):
+    if tree is not None and not _is_pinned(store, tree.hash):
         store.pin(RootKind.TEMPLATE, tree.hash, tree)
     name = _name_of(directory, source) if directory else USUAL_DATASTORE if pins else None
     return Content(source.language, source.text, Path(source.name).name, parameters, tree.hash if tree else None, name, pins)
@@ -74,11 +74,9 @@ def _own_tree(store: Store, directory: Path) -> ManifestRef:
     return store.store_tree(directory, TreePolicy.portable(MARKER)).manifest
 
 
-def _is_pinned(project: Project, datastore: str) -> bool:
+def _is_pinned(store: Store, datastore: str) -> bool:
     """One root for each datastore, named by its hash, whatever templates have it."""
-    with reading() as session:
-        living = select(Template.id).where(Template.project_id == project.id, Template.datastore == datastore)
-        return session.exec(living.where(col(Template.expunged_at).is_(None))).first() is not None
+    return any(root.name == datastore for root in store.roots(RootKind.TEMPLATE))
 
 
 def _name_of(directory: Path, source: Source) -> str:
