@@ -163,6 +163,7 @@ def _node(world: World, target: NsObject, verb: str, words: Words) -> Meaning | 
     if verb == "snapshot-to":
         if not words:
             raise Refused("snapshot-to lacks the image's name")
+        world.ignore("event snapshot-to of a node", "a node's disk cannot be made an image here: the event completes, and says so")
         return "snapshot", {"text": words[0]}
     if verb == "reload":
         world.ignore("event reload of a node", "a node's disk is made anew only with its instance")
