@@ -30,11 +30,11 @@ def test_every_flow_has_a_deployment() -> None:
     assert {deployment["entrypoint"] for deployment in written} == wanted
 
 
-def test_flows_take_ids_only(prefect_server: str) -> None:
+def test_flows_take_ids_and_switches_only(prefect_server: str) -> None:
     """What is expunged must not live on in Prefect's database."""
     for name in FLOWS:
         parameters = load(name).parameters.properties
-        assert all(key.endswith("_id") or key == "lease" for key in parameters), name
+        assert all(key.endswith("_id") or key == "lease" or kind.get("type") == "boolean" for key, kind in parameters.items()), name
 
 
 def test_deploy_all_is_accepted_and_a_worker_runs_a_deployment(prefect_server: str, state_dir: Path, define: Callable[..., Instance],
@@ -48,5 +48,10 @@ def test_deploy_all_is_accepted_and_a_worker_runs_a_deployment(prefect_server: s
     _prefect("deploy", "--all")
     instance = define()
     run_deployment("destroy/swapbed", parameters={"instance_id": instance.id}, timeout=0)
+    nightly = run_deployment("nightly-replay/nightly", timeout=0)
     _prefect("worker", "start", "--pool", "swapbed", "--type", "process", "--run-once")
     assert look(instance.id).state is InstanceState.FAILED  # it never was up, and its end is orderly
+    with get_client(sync_client=True) as client:
+        (schedule,) = client.read_deployment_by_name("nightly-replay/nightly").schedules
+        assert schedule.active and schedule.schedule.cron == "47 1 * * *"
+        assert client.read_flow_run(nightly.id).state.is_completed()  # of no record, for none is noted so
