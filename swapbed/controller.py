@@ -28,11 +28,12 @@ from models.protocol.launch import Launch
 from models.states import Subject
 from nodeops.control import short_path
 from swapbed import flow_process, server
-from swapbed.committing import Committing
+from swapbed.committing import records_to_finalize, sweep_spools
 from swapbed.flow_process import FlowProcess
 from swapbed.outbox import Outbox
-from swapbed.recovery import Recovery
-from swapbed.watching import Watching
+from swapbed.recovery import left_by_the_dead
+from swapbed.remedy import Remedy
+from swapbed.watching import without_conductor
 from tasks.holder import is_dead, own_name
 
 PERIOD_S = 0.1
@@ -48,8 +49,11 @@ class Controller:
         self.path = path
         self.flows: list[FlowProcess] = []
         self.listening = _listen(path)
-        self.outbox, self.recovery, self.committing = Outbox(self.start), Recovery(self.start), Committing(self.start)
-        self.watching = Watching(self.start)
+        self.outbox = Outbox(self.start)
+        self.remedies = (Remedy("recover", "instance_id", left_by_the_dead, period_s=1.0, at_once=16),
+                         Remedy("finalize_record", "record_id", records_to_finalize, period_s=0.2, at_once=4),
+                         Remedy("mend", "instance_id", without_conductor, period_s=2.0, at_once=16))
+        self.swept = False
         self.lease: Lease | None = None
         self.lease_due_s = 0.0
         self.stopping = False
@@ -65,10 +69,16 @@ class Controller:
             self._serve()
         self.flows = [flow for flow in self.flows if flow.process.is_alive()]
         if self._leads():
+            self._sweep()
             self.outbox.step()
-            self.recovery.step()
-            self.committing.step()
-            self.watching.step()
+            for remedy in self.remedies:
+                remedy.step(self.start)
+
+    def _sweep(self) -> None:
+        """Once, when this controller has become the one of its database."""
+        if not self.swept:
+            self.swept = True
+            sweep_spools()
 
     def close(self) -> None:
         """Flows that run go on by themselves."""

@@ -70,14 +70,14 @@ def test_instantiate_killed_after_a_step(define: Callable[..., Instance], look: 
     else:
         _killed_after(module, step, "instantiate", instance.id)
     if look(instance.id).state is InstanceState.UP:  # it had got that far; only its first run never began
-        assert left_by_the_dead() == set()
+        assert left_by_the_dead() == []
         load("destroy")(instance.id)
     else:
-        assert left_by_the_dead() == {instance.id}
+        assert left_by_the_dead() == [instance.id]
         assert load("recover")(instance.id)["state"] == InstanceState.FAILED
         assert "died" in (look(instance.id).reason or "")
     assert _nothing_on_this_host()
-    assert left_by_the_dead() == set()
+    assert left_by_the_dead() == []
 
 
 def test_instantiate_killed_and_run_again_comes_up(define: Callable[..., Instance], look: Callable[[str], Instance]) -> None:
@@ -94,7 +94,7 @@ def test_destroy_killed_after_a_step(define: Callable[..., Instance], look: Call
     load("instantiate")(instance.id)
     _killed_after("flows.destroy", step, "destroy", instance.id)
     if look(instance.id).state is InstanceState.DESTROYING:
-        assert left_by_the_dead() == {instance.id}
+        assert left_by_the_dead() == [instance.id]
         load("recover")(instance.id)
     else:
         load("destroy")(instance.id)
@@ -113,11 +113,11 @@ def test_a_run_whose_flow_was_killed_is_brought_to_its_end(define: Callable[...,
         with writing() as session:
             run_id = define_run(session, session.get_one(Instance, instance.id), created_by="test").id
     _killed_after("tasks.runs", step, flow, run_id)
-    assert left_by_the_dead() == {instance.id}
+    assert left_by_the_dead() == [instance.id]
     load("recover")(instance.id)
     with reading() as session:
         assert current_run(session, instance.id) is None
-    assert left_by_the_dead() == set()
+    assert left_by_the_dead() == []
     load("destroy")(instance.id)
 
 

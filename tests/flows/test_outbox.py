@@ -188,12 +188,12 @@ def test_only_what_nobody_living_works_on_is_recovered(up: Instance) -> None:
     from models.leases import acquire, release
     from tasks.holder import own_name
 
-    assert left_by_the_dead() == set()
+    assert left_by_the_dead() == []
     with writing() as session:
         transition(session, Instance, up.id, InstanceState.DESTROYING)
-    assert left_by_the_dead() == {up.id}
+    assert left_by_the_dead() == [up.id]
     lease = acquire(Subject.INSTANCE, up.id, holder=own_name(), purpose="destroy")
-    assert left_by_the_dead() == set()
+    assert left_by_the_dead() == []
     release(lease)
     acquire(Subject.INSTANCE, up.id, holder=own_name().replace("started ", "started 1"), purpose="destroy")
-    assert left_by_the_dead() == {up.id}
+    assert left_by_the_dead() == [up.id]
