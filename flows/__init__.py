@@ -9,7 +9,7 @@ from models.errors import NotFound
 
 FLOWS: dict[str, str] = {
     "instantiate": "flows.instantiate", "start_run": "flows.start_run", "stop_run": "flows.stop_run", "destroy": "flows.destroy",
-    "recover": "flows.recover", "mend": "flows.mend", "finalize_record": "flows.finalize_record",
+    "recover": "flows.recover", "mend": "flows.mend", "modify": "flows.modify", "finalize_record": "flows.finalize_record",
     "replay": "flows.replay", "nightly_replay": "flows.nightly_replay", "sweep": "flows.sweep",
     "collect_garbage": "flows.collect_garbage", "swapout": "flows.swapout", "swapin": "flows.swapin",
     "checkpoint": "flows.checkpoint", "fork": "flows.fork",

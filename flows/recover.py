@@ -10,6 +10,7 @@ from models.leases import Lease
 from models.states import INSTANCE, InstanceState, RunState
 from tasks.crashed import declare_crashed
 from tasks.endings import free_hosts, give_up
+from tasks.modifying import bring_back
 from tasks.runs import end_run
 from tasks.swapping import back_to_swapped_out, forget_spools, take_up_checkpoint, take_up_swapout
 from tasks.work import change, named, working_on
@@ -45,6 +46,8 @@ def _instance(instance_id: str, state: InstanceState, lease: Lease) -> None:
                 forget_spools(instance_id)
             else:
                 back_to_swapped_out(instance_id, lease, "the flow that swapped it in died")
+        case InstanceState.MODIFYING:
+            bring_back(instance_id, lease, "the flow that modified it died")
         case _:
             change(lease, instance_id, InstanceState.BROKEN, reason=f"a flow died while it was {state.replace('_', ' ')}")
 

@@ -94,7 +94,8 @@ def define_run(session: Session, instance: Instance, *, created_by: str, paramet
         raise Conflict(f"the instance is {instance.state}", where=instance.name, next="A run needs one that is up")
     spec = load_spec(session, instance.spec_id)
     last = last_run(session, instance)
-    values = {parameter.name: parameter.value for parameter in spec.parameters} | (last.parameters if last else {})
+    values = {parameter.name: parameter.value for parameter in spec.parameters}
+    values |= {name: value for name, value in (last.parameters if last else {}).items() if name in values}  # its template may be another
     if last is not None and last.instance_id != instance.id:
         values |= {name: value for name, value in instance.parameters.items() if name in values}
     if unknown := set(parameters or {}) - set(values):

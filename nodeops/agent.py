@@ -52,6 +52,7 @@ from nodeops.doctor import examine
 from nodeops.init.client import InitClient
 from nodeops.inspect import all_status, status
 from nodeops.instance import holding, layout_of, the_record
+from nodeops.modify import modify
 from nodeops.reach import init_socket
 from nodeops.restart import restart_nodes
 
@@ -80,6 +81,9 @@ class Agent:
         with holding(layout, which.fence):
             restart_nodes(layout, which.nodes, self.tell)
         return status(layout)
+
+    def modify(self, wanted: Create) -> InstanceStatus:
+        return status(modify(wanted, self.tell))
 
     def start_daemon(self, which: ChangeDaemon) -> DaemonStatus:
         return self._daemon(which, begin=True)

@@ -37,7 +37,7 @@ def create(wanted: Create, progress: Progress) -> InstanceLayout:
     """
     layout = layout_of(wanted.instance)
     nodes = chosen_nodes(wanted)
-    _check_host(wanted, nodes)
+    check_host(wanted, nodes)
     try:
         layout.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         upper_layers.check(settings().state_dir)
@@ -80,7 +80,8 @@ def base_of(node: Node, images: dict[str, str]) -> Path:
     return path
 
 
-def _check_host(wanted: Create, nodes: Sequence[Node]) -> None:
+def check_host(wanted: Create, nodes: Sequence[Node]) -> None:
+    """Raises what keeps this host from making them, before anything is made."""
     if os.geteuid() != 0:
         raise HostProblem("nodes can only be made by root", next="Run as root")
     if wanted.datastore is not None and not Path(wanted.datastore).is_dir():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class InterfacePlan:
     addresses: tuple[rtnetlink.Interface, ...]
     speaks_ipv6: bool
     neighbours: tuple[tuple[int, bytes], ...]
+
+    def same_device(self, of: NetworkPlan) -> bool:
+        """Whether that plan's interface of this name differs in nothing but who its neighbours are."""
+        return any((self.name, self.mac, self.addresses) == (each.name, each.mac, each.addresses) for each in of.interfaces)
 
 
 @dataclass(frozen=True)
@@ -111,26 +115,56 @@ def build(plans: Sequence[NetworkPlan]) -> dict[str, int]:
     return made
 
 
+def change(known: Sequence[NetworkPlan], wanted: NetworkPlan) -> None:
+    """In the namespace that this thread is in, which a node lives in. known: any of which its network may be as. An interface stays if it
+    is the same in all of them. Raises HostProblem; then it can be tried again."""
+    _set_defaults(wanted)
+    present = {name for _, name in socket.if_nameindex()}
+    stays = {each.name for each in wanted.interfaces if each.name in present and all(each.same_device(had) for had in known)}
+    batch = Batch()
+    for name in sorted({old.name for had in known for old in had.interfaces} & present - stays):
+        batch.add(rtnetlink.delete_link(socket.if_nametoindex(name)), f"{wanted.node}: {name}")
+    for route in {route for had in known for route in had.routes} - set(wanted.routes):
+        if route.interface in stays:
+            gone = rtnetlink.delete_route(*_of_route(route), socket.if_nametoindex(route.interface))
+            batch.add(gone, f"{wanted.node}: route to {route.destination}")
+    if not batch.empty:
+        batch.send()
+    _furnish_interfaces(wanted, stays)
+
+
 def _furnish(each: NetworkPlan) -> None:
     """In the fresh namespace that this thread is in. Settings come first: interfaces inherit them as they are made."""
     _set_defaults(each)
+    _furnish_interfaces(each, frozenset())
+
+
+def _furnish_interfaces(each: NetworkPlan, stays: Set[str]) -> None:
+    """stays: interfaces that are there, and only learn of neighbours and routes."""
     batch, indices = Batch(), {}
+    present = {name for _, name in socket.if_nameindex()}
     batch.add(rtnetlink.link_up(LOOPBACK), f"{each.node}: lo")
     for interface in each.interfaces:
         about = f"{each.node}: {interface.name}"
-        tap.create_persistent(interface.name, interface.mac)
+        if interface.name not in present:
+            tap.create_persistent(interface.name, interface.mac)
         index = indices[interface.name] = socket.if_nametoindex(interface.name)
-        if not interface.speaks_ipv6:
-            batch.add(rtnetlink.no_link_local_address(index), about)
-        for address in interface.addresses:
-            batch.add(rtnetlink.address(index, address), f"{about}: {address}")
-        batch.add(rtnetlink.link_up(index), about)
+        if interface.name not in stays:
+            if not interface.speaks_ipv6:
+                batch.add(rtnetlink.no_link_local_address(index), about)
+            for address in interface.addresses:
+                batch.add(rtnetlink.address(index, address), f"{about}: {address}")
+            batch.add(rtnetlink.link_up(index), about)
         for who in interface.neighbours:
             batch.add(rtnetlink.neighbour(index, who), about)
     for route in each.routes:
-        batch.add(rtnetlink.route(ipaddress.ip_network(route.destination), ipaddress.ip_address(route.via), indices[route.interface]),
+        batch.add(rtnetlink.route(*_of_route(route), indices[route.interface]),
                   f"{each.node}: route to {route.destination} via {route.via}")
     batch.send()
+
+
+def _of_route(route: StaticRoute) -> tuple[rtnetlink.Network, rtnetlink.Address]:
+    return ipaddress.ip_network(route.destination), ipaddress.ip_address(route.via)
 
 
 def _set_defaults(each: NetworkPlan) -> None:

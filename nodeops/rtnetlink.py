@@ -18,7 +18,8 @@ Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 REQUEST, ACKNOWLEDGE, REPLACE, CREATE = 0x1, 0x4, 0x100, 0x400
-NEWLINK, DELLINK, NEWADDR, NEWROUTE, NEWNEIGH = 16, 17, 20, 24, 28
+NEWLINK, DELLINK, NEWADDR, NEWROUTE, DELROUTE, NEWNEIGH = 16, 17, 20, 24, 25, 28
+GONE = (errno.ESRCH, errno.ENODEV)  # of what is to be deleted: no error
 ERROR = 2
 IFF_UP = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_F_NODAD = 1, 2, 4, 8, 0x02
@@ -78,6 +79,10 @@ def route(destination: Network, via: Address, index: int) -> tuple[int, bytes]:
     return NEWROUTE, body + attribute(RTA_OIF, struct.pack("=I", index))
 
 
+def delete_route(destination: Network, via: Address, index: int) -> tuple[int, bytes]:
+    return DELROUTE, route(destination, via, index)[1]
+
+
 def veth(name: str, peer: str, peer_namespace: int) -> tuple[int, bytes]:
     """A pair: one end here, the other in the namespace open as that fd."""
     other = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + attribute(IFLA_IFNAME, peer.encode() + b"\0")
@@ -102,6 +107,10 @@ class Batch:
         self._messages.append(message)
         self._about.append(about)
 
+    @property
+    def empty(self) -> bool:
+        return not self._messages
+
     def send(self) -> None:
         """All of them, in order. Raises HostProblem with the first that the kernel refused; the others are in force none the less."""
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as netlink:
@@ -119,7 +128,7 @@ class Batch:
         while at < len(self._messages) and size < BATCH_BYTES:
             kind, body = self._messages[at]
             at += 1
-            flags = REQUEST | (0 if kind == DELLINK else CREATE | REPLACE if kind in (NEWNEIGH, NEWADDR, NEWROUTE) else CREATE)
+            flags = REQUEST | (0 if kind in (DELLINK, DELROUTE) else CREATE | REPLACE if kind in (NEWNEIGH, NEWADDR, NEWROUTE) else CREATE)
             if at == len(self._messages) or size + len(body) + _HEADER.size >= BATCH_BYTES:
                 flags |= ACKNOWLEDGE
             parts.append(_HEADER.pack(_HEADER.size + len(body), kind, flags, at, 0) + body)
@@ -130,7 +139,8 @@ class Batch:
             offset = 0
             while offset < len(received):
                 length, kind, _, sequence, _ = _HEADER.unpack_from(received, offset)
-                if kind == ERROR and (code := -struct.unpack_from("=i", received, offset + _HEADER.size)[0]):
+                code = -struct.unpack_from("=i", received, offset + _HEADER.size)[0] if kind == ERROR else 0
+                if code and not (code in GONE and self._messages[sequence - 1][0] in (DELLINK, DELROUTE)):
                     raise HostProblem(f"the kernel refuses it: {os.strerror(code)}", where=self._about[sequence - 1],
                                       next="Load the kernel's IPv6 module" if code == errno.EAFNOSUPPORT else None)
                 if sequence == at:

@@ -13,7 +13,7 @@ from models.spec import Node as NodeSpec
 from models.spec import Spec
 from models.states import InstanceState
 from models.tables import Run
-from swapbed import checkpoint_verbs, events, files, lifecycle, links, mending, programs, recordings, results, runs, swapping
+from swapbed import checkpoint_verbs, events, files, lifecycle, links, mending, modifying, programs, recordings, results, runs, swapping
 from swapbed.access import Access
 from swapbed.checkpoint_verbs import KnownCheckpoint
 from swapbed.picture import Picture
@@ -124,9 +124,23 @@ class Instance:
         """Every program that agents ran: its end, what it used, the values it reported as `RESULT name value`."""
         return results.invocations(self._access, run)
 
-    def start(self, *, environment: Literal["inherit", "fresh"] | None = None, **parameters: Any) -> Run:
-        """The next run, with these parameter values; the others are as in the last."""
-        return runs.start(self.id, parameters, environment=environment)
+    def start(self, *, environment: Literal["inherit", "fresh"] | None = None, template: Definition | None = None,
+              **parameters: Any) -> Run:
+        """The next run, with these parameter values; the others are as in the last. template: what the instance becomes before that."""
+        run = runs.start(self.id, parameters, environment=environment, template=template)
+        if template is not None:
+            self._look_again()
+        return run
+
+    def modify(self, definition: Definition, **parameters: Any) -> modifying.Modified:
+        """Become another version of the template, or another template: nodes and links that are the same go on undisturbed."""
+        modified = modifying.modify(self.id, definition, parameters)
+        self._look_again()
+        return modified
+
+    def _look_again(self) -> None:
+        self._access.close()
+        self._access = Access.to(self.id)
 
     def stop(self) -> Run:
         """The run that is going on ends; returns what became of it."""

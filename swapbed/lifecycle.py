@@ -68,11 +68,11 @@ def deploy(definition: Definition, *, name: str | None = None, parameters: Mappi
            report: Report = quiet) -> tuple[Known, Evaluation]:
     """Instantiate the template that the definition is or leads to, and start its first run; returns when that has begun."""
     require_root()
-    chosen = _template_named(definition)
-    source, evaluation = evaluated(_source_of(chosen) if chosen else definition, parameters)
+    chosen = template_named(definition)
+    source, evaluation = evaluated(source_of(chosen) if chosen else definition, parameters)
     report("starting Prefect and the controller", 0, 0)
     server.ensure()
-    row = _define(chosen or _committed(source, evaluation), evaluation, name, parameters, start_run)
+    row = _define(chosen or committed(source, evaluation), evaluation, name, parameters, start_run)
     try:
         launch("instantiate", pass_on(report), instance_id=row.id)
     except BaseException as error:
@@ -93,7 +93,7 @@ def template_name(source: Source) -> str:
     return Path(source.name).name.partition(".")[0]
 
 
-def _template_named(definition: Definition) -> Template | None:
+def template_named(definition: Definition) -> Template | None:
     """What `deploy name@3` means, where no file is called so."""
     if not isinstance(definition, (str, Path)) or Path(definition).exists():
         return None
@@ -108,11 +108,13 @@ def _template_named(definition: Definition) -> Template | None:
     return found
 
 
-def _source_of(template: Template) -> Source:
+def source_of(template: Template) -> Source:
+    """Of one that is not expunged."""
     return Source(template.source_name, template.source or "", template.language)
 
 
-def _committed(source: Source, evaluation: Evaluation) -> Template:
+def committed(source: Source, evaluation: Evaluation) -> Template:
+    """The template that this is; an unchanged one is not made twice."""
     mine = project()
     with reading() as session:
         before = latest(session, mine, template_name(source))

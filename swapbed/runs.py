@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlmodel import col, select
 
@@ -17,11 +17,15 @@ from models.spec import Spec
 from models.states import RUN
 from models.tables import ActivityEvent, Run
 from models.templates import load_spec
+from swapbed import ending
 from swapbed.access import Access
 from swapbed.launch import launch
 from swapbed.lifecycle import pass_on, project
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import user
+
+if TYPE_CHECKING:
+    from swapbed.source import Definition
 
 PIECE_S = 20.0
 SETTLING_S = 60.0  # between a run's end and its events being in the database
@@ -29,11 +33,21 @@ POLL_S = 0.1
 
 
 def start(instance: str, parameters: Mapping[str, Any] | None = None, *, environment: EnvironmentOfRun | None = None,
-          report: Report = quiet) -> Run:
-    """The next run begins, with these parameter values and the last run's for the others. Raises Conflict while one is going on."""
+          template: Definition | None = None, report: Report = quiet) -> Run:
+    """The next run begins, with these parameter values and the last run's for the others. Raises Conflict while one is going on.
+
+    template: what the instance is to become before that (`name@4`, or a source); see `swapbed.modifying.modify`.
+    """
     mine = project()
-    with writing() as session:
+    with reading() as session:
         row = find_instance(session, mine, instance)
+    ending.await_end(row.id, report)
+    if template is not None:
+        from swapbed.modifying import modify
+
+        modify(row.id, template, parameters, report=report)
+    with writing() as session:
+        row = find_instance(session, mine, row.id)
         values = checked(load_spec(session, row.spec_id), parameters or {}, row.name)
         run = define_run(session, row, created_by=user(), parameters=values, environment_of_run=environment)
     launch("start_run", pass_on(report), run_id=run.id)

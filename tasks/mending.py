@@ -66,7 +66,7 @@ def _inspect(instance_id: str, host: HostReference) -> InstanceStatus:
 
 def _start_daemons(instance_id: str, host: HostReference, status: InstanceStatus, lease: Lease) -> list[str]:
     """Wires first: the conductor reaches them, and nodes' devices are attached to them, as soon as they are there."""
-    started = []
+    started: list[str] = []
     for daemon in [each.daemon for each in status.daemons if not each.alive]:
         report(f"starting the {daemon} on {host.name} again")
         with session_with(host) as session:

@@ -234,6 +234,8 @@ OPERATIONS: dict[str, Operation] = {
     "inspect": Operation(takes=OfInstance, gives=InstanceStatus),
     "instances": Operation(takes=Nothing, gives=Instances),
     "restart_nodes": Operation(takes=ChangeNodes, gives=InstanceStatus),
+    # The instance, which stands and in which no run goes on, becomes that spec. Its datastore stays the one it has.
+    "modify": Operation(takes=Create, gives=InstanceStatus),
     "start_daemon": Operation(takes=ChangeDaemon, gives=DaemonStatus),
     "restart_daemon": Operation(takes=ChangeDaemon, gives=DaemonStatus),
     "stop_daemon": Operation(takes=ChangeDaemon, gives=DaemonStatus),

@@ -67,6 +67,24 @@ def inspect(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> 
         print_text(instances.sentence(instances.of(known), known.spec), *inspected.tables(found))
 
 
+@group.command()
+def modify(instance: InstanceArgument, template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="as `name@4`, or a file")],
+           parameters: ParameterOption = None, output: FormatOption = Format.TABLE) -> None:
+    """Bring an instance to another version of its template, between two runs; what is the same goes on undisturbed."""
+    from swapbed import modifying
+    from swapbed.present.progress import progress
+    from swapbed.source import assignments
+
+    with progress() as report:
+        done = modifying.modify(instance, template, assignments(parameters), report=report)
+    name = f"{done.template.name}@{done.template.number}"
+    said = done.changes.sentences()
+    if output is Format.JSON:
+        print_json({"instance": done.known.row.name, "template": name, "changes": said})
+    else:
+        print_text(f"{done.known.row.name} is {name} now: {'; '.join(said) or 'nothing changed'}")
+
+
 @group.command("ls")
 def instance_ls(output: FormatOption = Format.TABLE) -> None:
     """List the living instances of this project."""
