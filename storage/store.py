@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from sqlalchemy import Engine
 
@@ -19,6 +19,7 @@ from models.database import engine
 from models.errors import NotFound
 from models.manifest import Difference, ListedFile, ManifestKind, ManifestRef, Stored, TreePolicy
 from models.settings import settings
+from storage.carrying import take_manifest, write_manifest
 from storage.catalog import Catalog
 from storage.collections import Collection, read_collection, store_collection
 from storage.compression import LEVEL
@@ -85,6 +86,16 @@ class Store:
         with self._storing() as sink:
             manifest = edit_tree(sink, self.source(*parts), tree, put=put, remove=list(remove))
         return self._keep(manifest, manifest, sink, *(part.hash for part in parts))
+
+    def write_manifest(self, manifest: ManifestRef, out: BinaryIO) -> None:
+        """All of it as one file, for another store; see `storage.carrying`."""
+        write_manifest(self.source(manifest), manifest, out)
+
+    def take_manifest(self, manifest: ManifestRef, given: BinaryIO, where: str) -> None:
+        """What `write_manifest` wrote. where: what errors call it. Pin it within the hour."""
+        with self._storing() as sink:
+            take_manifest(sink, manifest, given, where)
+        self._keep(manifest, manifest, sink)
 
     def read_tree(self, tree: str | ManifestRef) -> TreeReader:
         """To be used in a `with` block."""

@@ -19,6 +19,7 @@ from models.states import InstanceState, RecordState, RunOutcome, RunState, Subj
 from models.tables import Instance, Project, Record, Run, Template
 from models.tables.columns import new_id, now
 from models.templates import store_spec
+from swapbed.checkpoint_parts import ExportedCheckpoint, add_rows
 from swapbed.notes_archive import Notes, take_notes
 from swapbed.record_parts import ExportedRecord
 from swapbed.template_archive import named
@@ -36,6 +37,7 @@ class Incoming:
     template: TemplateOfRun
     spec: Spec
     results: dict[str, str]
+    checkpoints: list[ExportedCheckpoint]
 
 
 def record_id(mine: Project, exported: ExportedRecord) -> tuple[str, bool]:
@@ -58,6 +60,7 @@ def add(session: Session, mine: Project, incoming: Incoming, record_id: str, nam
         run = _run(session, incoming, _instance(session, mine, incoming, templates[-1]), templates[-1])
         record = _record(session, mine, incoming, record, record_id, run, manifest)
     owner = session.get_one(Run, record.run_id)
+    add_rows(session, incoming.checkpoints, owner, mine.id)
     take_notes(session, incoming.notes, {(Subject.RECORD, exported.record_id): record.id, (Subject.RUN, exported.run_id): owner.id,
                                          (Subject.INSTANCE, exported.instance_id): owner.instance_id, **named(templates)})
 

@@ -31,13 +31,14 @@ def form_of(target: Path) -> Form:
     return Form.ROCRATE if target.name.endswith(".zip") else Form.TAR if target.name.endswith(TARS) else Form.DIRECTORY
 
 
-def export(record: Record, target: Path, form: Form | None = None) -> Form:
+def export(record: Record, target: Path, form: Form | None = None, *, checkpoints: bool = False) -> Form:
     """form: default as target's name says. A crate is a directory, or an archive where target is called like one.
+    checkpoints: those of its run, too.
 
     Raises Conflict where there is something already, NotFound for a record that is not committed, or was expunged.
     """
     chosen = form or form_of(target)
-    parts = parts_of(record)
+    parts = parts_of(record, checkpoints=checkpoints)
     if chosen is Form.DIRECTORY or (chosen is Form.ROCRATE and not target.name.endswith((".zip", *TARS))):
         _to_directory(parts, target, crate=chosen is Form.ROCRATE)
     else:
@@ -70,9 +71,10 @@ def _to_directory(parts: Parts, target: Path, *, crate: bool) -> None:
         parts.store.restore_tree(parts.exported.root, draft)
         for datastore in parts.chain.datastores:
             parts.store.restore_tree(datastore, draft / DATASTORES / datastore)
-        for member in [*parts.texts(), *([_crate(parts, list(parts.members(stack)))] if crate else [])]:
+        for member in [*parts.texts(), *parts.of_checkpoints(stack), *([_crate(parts, list(parts.members(stack)))] if crate else [])]:
             (draft / member.path).parent.mkdir(parents=True, exist_ok=True)
-            (draft / member.path).write_bytes(b"".join(member.pieces()))
+            with (draft / member.path).open("wb") as file:
+                file.writelines(member.pieces())
 
 
 def _crate(parts: Parts, members: list[Member]) -> Member:

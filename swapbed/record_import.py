@@ -15,15 +15,17 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import IntegrityError
 
-from models.database import writing
+from models.database import reading, writing
 from models.errors import Conflict, Corrupt, InvalidInput, SwapbedError
 from models.manifest import ManifestRef
 from models.recorded import Agents, Recorded, TemplateOfRun
 from models.spec import Spec
+from models.tables import Project
 from storage.roots import RootKind
 from storage.store import Store
-from swapbed import imported_rows, record_parts
+from swapbed import checkpoint_parts, imported_rows, record_parts
 from swapbed.archive_files import unpack
+from swapbed.checkpoint_parts import Checkpoints, ExportedCheckpoint
 from swapbed.imported_rows import Incoming
 from swapbed.lifecycle import project
 from swapbed.notes_archive import Notes
@@ -45,9 +47,10 @@ def import_(source: Path, *, name: str | None = None) -> Known:
     mine = project()
     store = Store.of(mine.name)
     with _opened(source) as place:
-        incoming = _read(place, source)
+        incoming = _read(place, source, mine)
         manifest = _stored(store, place, incoming.exported.root)
         take_datastores(store, incoming.chain, place / record_parts.DATASTORES)
+        checkpoint_parts.take(store, incoming.checkpoints, place / record_parts.STATES)
     record_id, is_here = imported_rows.record_id(mine, incoming.exported)
     if not is_here:
         store.pin(RootKind.RECORD, record_id, manifest)
@@ -59,6 +62,7 @@ def import_(source: Path, *, name: str | None = None) -> Known:
     except SwapbedError:
         if not is_here:
             store.unpin(RootKind.RECORD, record_id)
+        checkpoint_parts.let_go(store, incoming.checkpoints)
         raise
     return find(record_id)
 
@@ -74,10 +78,10 @@ def _opened(source: Path) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _read(place: Path, source: Path) -> Incoming:
+def _read(place: Path, source: Path, mine: Project) -> Incoming:
     if not (place / record_parts.RECORD).is_file():
         raise InvalidInput("this is no export of a record", where=str(source), next="`swapbed record export` writes them")
-    for directory in (place / PARTS, place / record_parts.DATASTORES):
+    for directory in (place / PARTS, place / record_parts.DATASTORES, place / record_parts.STATES):
         if directory.is_symlink():
             raise InvalidInput("a symbolic link is in the place of a directory", where=str(directory))
     chain = _parsed(place, record_parts.CHAIN, Chain)
@@ -85,10 +89,22 @@ def _read(place: Path, source: Path) -> Incoming:
         check_chain(chain, str(source))
     incoming = Incoming(_parsed(place, record_parts.RECORD, ExportedRecord), chain, _parsed(place, record_parts.NOTES, Notes),
                         _parsed(place, "record.json", Recorded), _parsed(place, "template.json", TemplateOfRun),
-                        _parsed(place, "spec.json", Spec), _parsed(place, "agents.json", Agents).results())
+                        _parsed(place, "spec.json", Spec), _parsed(place, "agents.json", Agents).results(),
+                        _checkpoints(place, mine))
     if chain.templates and chain.templates[-1].digest != incoming.template.digest:
         raise Corrupt("the template in this export is not the record's", where=str(source), next=NEXT)
     return incoming
+
+
+def _checkpoints(place: Path, mine: Project) -> list[ExportedCheckpoint]:
+    if not (place / record_parts.CHECKPOINTS).exists():
+        return []
+    found = _parsed(place, record_parts.CHECKPOINTS, Checkpoints).checkpoints
+    for one in found:
+        if not (place / record_parts.STATES / one.root).is_file() or (place / record_parts.STATES / one.root).is_symlink():
+            raise InvalidInput("a checkpoint of the export is missing", where=one.root, next=NEXT)
+    with reading() as session:
+        return checkpoint_parts.with_free_ids(session, found, mine.id)
 
 
 def _parsed(place: Path, name: str, model: type[Model]) -> Model:
