@@ -66,13 +66,13 @@ def read_volume(value: Plain) -> Volume:
 
 
 def _read_signal(value: Plain) -> str:
-    """TERM, SIGTERM and 15 alike."""
+    """TERM, SIGTERM or 15; as it is said."""
     name = text(value).upper().removeprefix("SIG")
     if name.isdigit() and int(name) in set(Signals):
         name = Signals(int(name)).name.removeprefix("SIG")
     if f"SIG{name}" not in Signals.__members__:
         raise Misread(f"unknown signal '{value}'", next=nearest(name, [s.removeprefix("SIG") for s in Signals.__members__]))
-    return name
+    return text(value)
 
 
 NODE = {

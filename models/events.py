@@ -36,7 +36,7 @@ class Arguments(BaseModel):
     expected_exit_code: int | None = Field(default=None, ge=0, le=255)
     environment: Environment | None = None
     tag: str | None = Field(default=None, description="names the invocation's logs")
-    signal: str | None = Field(default=None, description="name without SIG: TERM")
+    signal: str | None = Field(default=None, description="by name, with SIG or without, or number: TERM")
     # links and LANs: values of the whole link, as at its definition (each member's pipe gets its part), unless member is named
     member: str | None = Field(default=None, description="one node of the LAN: the values are then of that member's pipe itself")
     direction: Literal["uplink", "downlink"] | None = Field(default=None, description="None: both")

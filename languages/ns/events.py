@@ -88,13 +88,13 @@ def _program(world: World, target: NsObject, verb: str, words: Words) -> Meaning
 
 
 def _signal(text: str) -> str:
-    """By name, with SIG or without, or by number."""
+    """As it is said, which is what Emulab records: by name, with SIG or without, or by number."""
     try:
-        found = Signals(int(text)) if text.isdigit() else Signals[f"SIG{text.upper().removeprefix('SIG')}"]
+        Signals(int(text)) if text.isdigit() else Signals[f"SIG{text.upper().removeprefix('SIG')}"]
     except (KeyError, ValueError):
         names = [member.removeprefix("SIG") for member in Signals.__members__]
         raise Refused(f"kill: '{text[:40]}' is not a signal", did_you_mean(text[:40].upper(), names)) from None
-    return found.name.removeprefix("SIG")
+    return text
 
 
 def _cbr(world: World, target: NsObject, verb: str, words: Words) -> Meaning | None:

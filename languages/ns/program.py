@@ -32,7 +32,8 @@ class Program(NsObject):
     def set_variable(self, variable: str, value: str | None = None) -> str:
         if variable == "node" and value is not None:
             if value == "ops":
-                raise Refused("there is no host 'ops' here: programs run in nodes")
+                raise Refused("there is no host 'ops' here: programs run in nodes",
+                              "Give the program a node of the experiment; what it would collect on ops is in the record.")
             self.node = self.world.find(value, Node, what="set node")
         return super().set_variable(variable, value)
 
