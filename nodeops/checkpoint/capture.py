@@ -19,6 +19,7 @@ from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
 from nodeops.checkpoint.node_clock import offset_ns
 from nodeops.checkpoint.preflight import Found
+from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import Cut, go_on, stand_still
 from nodeops.checkpoint.wires_state import save_wires
@@ -75,6 +76,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
                                       conducted="conductor" in record.daemons, frames=frames, requirements=required)
         write_whole(spool.manifest, manifest.model_dump_json(indent=1).encode())
     except BaseException:
+        heal(layout, later_ns)
         go_on(layout, later_ns)
         shutil.rmtree(spool.root)
         raise

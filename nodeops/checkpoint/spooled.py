@@ -15,6 +15,7 @@ from models.settings import settings
 from nodeops import cgroups
 from nodeops.checkpoint.capture import capture, go_on_in_place
 from nodeops.checkpoint.rebinding import rebind
+from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.restore import restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
@@ -69,6 +70,7 @@ def forget(checkpoint: str) -> None:
 def _give_up(layout: InstanceLayout, spool: Spool) -> None:
     nodes = the_record(layout).nodes
     _let_go(spool, layout, nodes)
+    heal(layout, nodes)
     go_on(layout, {node: _frozen_after_ns(spool, node) for node in nodes})
     shutil.rmtree(spool.root, ignore_errors=True)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from models.errors import TimedOut
 from nodeops import cgroups, daemons
 from nodeops.checkpoint.freezing import freeze, thaw
-from nodeops.clock import ClockState, VirtualClock
+from nodeops.clock import ClockState
 from nodeops.conductor.client import ConductorClient
 from nodeops.init.client import InitClient
 from nodeops.layout import InstanceLayout
@@ -53,16 +54,26 @@ def go_on(layout: InstanceLayout, frozen_after_ns: Mapping[str, int], at_ns: int
     Also for an instance that only partly stands still, after whoever stopped it has died: what runs is left as it is.
     """
     at_ns = time.monotonic_ns() + AHEAD_NS // 2 if at_ns is None else at_ns
-    clock = VirtualClock(ClockState.model_validate_json(layout.clock.read_bytes()))
-    clock.resume(at_ns)
-    if daemons.status(layout, "wires").alive:
-        with WiresClient(layout) as wires:
-            clock.state = ClockState(origin_ns=wires.resume(at_ns).origin_ns)
-    if daemons.status(layout, "conductor").alive:
-        with ConductorClient(layout) as conductor:
-            conductor.resume(at_ns)
-    write_whole(layout.clock, clock.state.model_dump_json().encode())
+    _start_time(layout, at_ns)
     return thaw({cgroups.node_cgroup(layout.root.name, node): at_ns + after for node, after in frozen_after_ns.items()})
+
+
+def _start_time(layout: InstanceLayout, at_ns: int) -> None:
+    """Wires and conductor get one clock again, whatever each of them had come to when whoever stopped them died."""
+    state = ClockState.model_validate_json(layout.clock.read_bytes())
+    with ExitStack() as both:
+        wires = both.enter_context(WiresClient(layout)) if daemons.status(layout, "wires").alive else None
+        conductor = both.enter_context(ConductorClient(layout)) if daemons.status(layout, "conductor").alive else None
+        if state.frozen_ns is None:  # never did both stand still: for the one that does it is as if it had not
+            if wires and (hello := wires.hello()).frozen:
+                wires.resume(state.origin_ns + hello.virtual_ns)
+            if conductor and (said := conductor.hello()).suspended:
+                conductor.resume(state.origin_ns + said.virtual_ns)
+            return
+        origin_ns = wires.resume(at_ns).origin_ns if wires else at_ns - state.frozen_ns
+        if conductor:
+            conductor.resume(origin_ns + state.frozen_ns)
+    write_whole(layout.clock, ClockState(origin_ns=origin_ns).model_dump_json().encode())
 
 
 def _suspend_wires(layout: InstanceLayout, instant_ns: int) -> int | None:

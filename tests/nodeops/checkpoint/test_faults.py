@@ -1,0 +1,112 @@
+"""Whoever works on a checkpoint is killed, at every step that it tells of: the experiment goes on, or comes back, as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from models.errors import HostProblem, SwapbedError
+from models.protocol.checkpoint import Captured, Life
+from models.protocol.control import Nothing, Progress
+from models.protocol.host import Capture, ChangeDaemon, ChangeInstance, CheckpointRestored, Create, DaemonStatus, RestoreCheckpoint
+from nodeops import daemons
+from nodeops.checkpoint.capture import capture
+from nodeops.checkpoint.criu import Criu
+from nodeops.checkpoint.spool import Spool
+from nodeops.checkpoint.spooled import spool_of
+from nodeops.instance import holding, read_spec
+from nodeops.layout import InstanceLayout
+from nodeops.session import Here, HostSession
+from tests.nodeops.checkpoint.test_swap import assert_flows_on, flow, quiet, swap_in, swap_out
+from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, wait_until
+
+CAPTURING, RESTORING = ("standing still", "dumped"), ("restored",)
+Victim = Callable[[HostSession, InstanceLayout], bool]
+"""Whether there was anything to kill."""
+
+
+def agent(session: HostSession, layout: InstanceLayout) -> bool:
+    session.kill()
+    return True
+
+
+def wires(session: HostSession, layout: InstanceLayout) -> bool:
+    if (pid := daemons.status(layout, "wires").pid) is not None:
+        os.kill(pid, signal.SIGKILL)
+    return pid is not None
+
+
+@dataclass
+class Killing:
+    """Listens to progress, and kills when the step is told of."""
+
+    session: HostSession
+    layout: InstanceLayout
+    victim: Victim
+    step: str
+    done: bool = False
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.text != self.step or self.done:
+            return
+        if self.step == "standing still":
+            time.sleep(0.09)  # in the midst of the dump
+        self.done = self.victim(self.session, self.layout)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("victim", [agent, wires], ids=lambda victim: victim.__name__)
+def test_killed_at_every_step(make: Make, session: HostSession, victim: Victim) -> None:
+    layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
+    name, spec = layout.root.name, read_spec(layout)
+    flow(layout)
+    wanted = Capture(instance=name, fence=1, checkpoint="c-1", life=Life(incarnation="test", epoch=0))
+    for step in CAPTURING:
+        with HostSession(Here()) as doomed, suppress(SwapbedError):
+            killing = Killing(doomed, layout, victim, step)
+            doomed.do("capture", wanted, Captured, killing)
+        assert killing.done
+        session.do("give_up_capture", wanted, Nothing)
+        session.do("start_daemon", ChangeDaemon(instance=name, fence=1, daemon="wires"), DaemonStatus)
+        assert not spool_of("c-1").root.exists()
+        assert_flows_on(layout)
+    session.do("capture", wanted, Captured)
+    session.do("destroy", ChangeInstance(instance=name, fence=1), Nothing)
+    back = RestoreCheckpoint(checkpoint="c-1", create=Create(instance=name, name="test", fence=2, spec=spec))
+    for step in RESTORING:
+        with HostSession(Here()) as doomed, suppress(SwapbedError):
+            doomed.do("restore_checkpoint", back, CheckpointRestored, Killing(doomed, layout, victim, step))
+        session.do("destroy", ChangeInstance(instance=name, fence=3), Nothing)
+        wait_until(lambda: not layout.root.exists())
+        assert_nothing_left(layout)
+    session.do("restore_checkpoint", RestoreCheckpoint(checkpoint="c-1", create=back.create.model_copy(update={"fence": 4})),
+               CheckpointRestored)
+    assert_flows_on(layout)
+
+
+@pytest.mark.timeout(60)
+def test_criu_killed_at_its_last_step(make: Make, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is written then, or all is there, and nobody has been let go."""
+    layout, spool = make(lan_spec("a", "b"), daemons=("wires", "conductor")), Spool(state_dir / "spool" / "c-1")
+    flow(layout)
+    with monkeypatch.context() as patch, holding(layout, 1):
+        patch.setattr(Criu, "proceed", lambda self: self.process.kill())
+        with pytest.raises(HostProblem, match="CRIU failed"):
+            capture(layout, spool, Life(incarnation="test", epoch=0), quiet)
+    assert not spool.root.exists()
+    assert_flows_on(layout)
+    swap_out(layout, spool)
+    with monkeypatch.context() as patch:
+        patch.setattr(Criu, "proceed", lambda self: self.process.kill())
+        with pytest.raises(HostProblem, match="CRIU failed"):
+            swap_in(layout, spool)
+    assert_nothing_left(layout)
+    swap_in(layout, spool)
+    assert_flows_on(layout)
