@@ -24,10 +24,10 @@ def finalize_record(record_id: str) -> dict[str, str | None]:
         if record.state is RecordState.OPEN and record.window_closes_at is not None and record.window_closes_at <= now():
             close_record(record_id, str(lease))
             record = record_by_id(record_id)
-        try:
-            publish_record(record)
-        except SwapbedError as error:  # a picture only
-            get_run_logger().warning("no table of the record: %s", error)
+    try:  # no longer under its lease: drawing takes a second, and the record is there to be used
+        publish_record(record)
+    except SwapbedError as error:  # a picture only
+        get_run_logger().warning("no table of the record: %s", error)
     with reading() as session:
         run = run_by_id(session, record.run_id)
     return {"record_id": record_id, "run_id": run.id, "state": record.state, "root": record.root}

@@ -43,7 +43,7 @@ def noted() -> list[str]:
 
 
 def _again(record_id: str) -> dict[str, str]:
-    """A line of the table. problem: why it is not as then; empty if it is."""
+    """A line of the table; no values, which would outlive the record in Prefect's pages. problem: why it is not as then, if it is not."""
     try:
         before = record_by_id(record_id)
         with writing() as session:
@@ -52,7 +52,7 @@ def _again(record_id: str) -> dict[str, str]:
         return _compared(before, instance.id)
     except SwapbedError as error:
         get_run_logger().warning("record %s was not replayed: %s", record_id, error)
-        return {"record": record_id, "then": "", "now": "", "results then": "", "results now": "", "new record": "", "problem": str(error)}
+        return {"record": record_id, "then": "", "now": "", "new record": "", "problem": str(error)}
 
 
 def _compared(before: Record, instance_id: str) -> dict[str, str]:
@@ -66,6 +66,4 @@ def _compared(before: Record, instance_id: str) -> dict[str, str]:
     problem = f"its outcome was {then.outcome}, and is {run.outcome}" if then.outcome != run.outcome else ""
     if missing := sorted(reported[0].keys() - reported[1].keys()):
         problem = problem or f"it reported '{missing[0]}' then"
-    texts = [", ".join(f"{key}={value}" for key, value in sorted(values.items())) for values in reported]
-    return {"record": name, "then": str(then.outcome), "now": str(run.outcome), "results then": texts[0], "results now": texts[1],
-            "new record": after.id, "problem": problem}
+    return {"record": name, "then": str(then.outcome), "now": str(run.outcome), "new record": after.id, "problem": problem}

@@ -9,6 +9,7 @@ from models.manifest import Difference
 from models.protocol.control import Message
 from models.recorded import OWN_FILES, Agents, RecordedEvent
 from models.tables import Record
+from swapbed.present.file_names import printable
 from tasks.record_trees import recorded, tree_of
 
 COMPARED = ("experiment", "outcome", "reason", "environment_of_run", "seed", "inputs", "placement")
@@ -45,7 +46,8 @@ def difference(before: Record, after: Record) -> RecordDifference:
     results = [_results(one.read_file(root, "agents.json")) for one, root in ((store, first), (other_store, second))]
     events = [_happened(one.read_file(root, "events.jsonl")) for one, root in ((store, first), (other_store, second))]
     return RecordDifference(facts=_changes(_facts(before), _facts(after)), results=_changes(*results), events=_changes(*events),
-                            files=tuple(one for one in files if one.path not in (*OWN_FILES, *MEASURED)))
+                            files=tuple(one.model_copy(update={"path": printable(one.path)}) for one in files
+                                        if one.path not in (*OWN_FILES, *MEASURED)))
 
 
 def _changes(before: dict[str, str], after: dict[str, str]) -> tuple[Changed, ...]:

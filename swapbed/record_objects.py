@@ -13,6 +13,7 @@ from swapbed import record_export, record_import, replaying
 from swapbed import record_verbs as records
 from swapbed.present import html
 from swapbed.present import records as present
+from swapbed.present.file_names import printable
 from swapbed.present.progress import Report, quiet
 from swapbed.record_difference import RecordDifference, difference
 from tasks.record_trees import recorded
@@ -141,10 +142,13 @@ class Record:
     def diff(self, other: Record) -> RecordDifference:
         return difference(self.known.row, other.known.row)
 
-    def export(self, target: Path | str, form: Literal["rocrate", "tar", "dir"] | None = None) -> Path:
-        """With its template, notes and hashes. Default: an archive or, for .zip, a crate, if target ends like one; else a directory."""
+    def export(self, target: Path | str, form: Literal["rocrate", "tar", "dir"] | None = None, *, checkpoints: bool = False) -> Path:
+        """With its template, notes and hashes; checkpoints: with those of its run.
+
+        Default: an archive or, for .zip, a crate, if target ends like one; else a directory.
+        """
         place = Path(target)
-        record_export.export(self.known.row, place, record_export.Form(form) if form else None)
+        record_export.export(self.known.row, place, record_export.Form(form) if form else None, checkpoints=checkpoints)
         return place
 
     def plot(self, path: Path | str | None = None) -> RecordPicture:
@@ -174,6 +178,6 @@ class Record:
         return f"<record {self.id} of {self.known.name}>"
 
     def _repr_html_(self) -> str:
-        files = html.table(("file", "bytes"), [(file.path, file.size_bytes) for file in self.files.listing.values()])
+        files = html.table(("file", "bytes"), [(printable(file.path), file.size_bytes) for file in self.files.listing.values()])
         return (html.heading(self.known.name, remark=f"record {self.id}, {self.state}") + html.table(("what", "value"), present.facts(
             present.of(self.known))) + html.folded(f"{len(self.files)} files", files))

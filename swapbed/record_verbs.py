@@ -16,6 +16,7 @@ from models.manifest import FileKind, ListedFile
 from models.states import RecordState
 from models.tables import Instance, Project, Record, Run
 from swapbed.lifecycle import project
+from swapbed.present.file_names import printable
 from swapbed.privilege import user
 from tasks.record_trees import record_by_id, tree_of
 
@@ -108,6 +109,15 @@ def read(record: Record, path: str) -> Iterator[bytes]:
         yield from tree.read(path)
 
 
+def path_in(record: Record, path: str) -> str:
+    r"""As the record has it, of what lists show: a name whose bytes are not UTF-8 is printed like `na\xefve`. Raises NotFound."""
+    names = [file.path for file in files(record)]
+    found = next((name for name in names if name == path), None) or next((name for name in names if printable(name) == path), None)
+    if found is None:
+        raise NotFound(f"'{printable(path)}' is not in this record", where=record.id, next="`swapbed record show --files` lists its files")
+    return found
+
+
 def add(record: Record, source: Path, target: str | None = None) -> Known:
     """A file or directory as added/TARGET: to an open record, or to a new revision of a final one."""
     from tasks.amending import adding
@@ -119,7 +129,8 @@ def remove(record: Record, path: str) -> Known:
     """A file or directory, from an open record, or from a new revision of a final one."""
     from tasks.amending import removing
 
-    return _amend(record, removing(path))
+    as_printed = {printable(file.path): file.path for file in files(record)}
+    return _amend(record, removing(as_printed.get(path, path)))
 
 
 def _amend(record: Record, change: Change) -> Known:

@@ -49,10 +49,11 @@ def show(record: RecordArgument, files: Annotated[bool, typer.Option("--files", 
     from swapbed import record_verbs as records
     from swapbed.present import records as present
     from swapbed.present import units
+    from swapbed.present.file_names import printable_file
     from swapbed.present.output import table
 
     known = records.find(record)
-    listed = records.files(known.row) if files else []
+    listed = [printable_file(file) for file in records.files(known.row)] if files else []
     if output is Format.JSON:
         print_json({**present.of(known).model_dump(mode="json"), **({"listing": listed} if files else {})})
     else:
@@ -68,7 +69,8 @@ def cat(record: RecordArgument, path: PathArgument) -> None:
 
     from swapbed import record_verbs as records
 
-    for piece in records.read(records.find(record).row, path):
+    row = records.find(record).row
+    for piece in records.read(row, records.path_in(row, path)):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 
@@ -100,7 +102,8 @@ def _remember(values: list[Form] | None) -> list[Form] | None:
 def export(record: RecordArgument, target: Annotated[Path, typer.Argument(metavar="TARGET", help="a directory or archive to be made")],
            forms: Annotated[list[Form] | None, typer.Option(
                "--format", callback=_remember, envvar="SWAPBED_FORMAT",
-               help="rocrate, tar or dir (default: as TARGET ends, .zip for a crate); and table or json for what is said")] = None) -> None:
+               help="rocrate, tar or dir (default: as TARGET ends, .zip for a crate); and table or json for what is said")] = None,
+           checkpoints: Annotated[bool, typer.Option("--checkpoints", help="also those of its run")] = False) -> None:
     """Write a record with its template, provenance, notes and hashes; `record import` brings it back anywhere."""
     from swapbed import record_export
     from swapbed import record_verbs as records
@@ -109,7 +112,7 @@ def export(record: RecordArgument, target: Annotated[Path, typer.Argument(metava
     if len(wanted) > 1:
         raise InvalidInput("a record is written in one format at a time", where="--format")
     known = records.find(record)
-    form = record_export.export(known.row, target, record_export.Form(wanted[0].value) if wanted else None)
+    form = record_export.export(known.row, target, record_export.Form(wanted[0].value) if wanted else None, checkpoints=checkpoints)
     if options.chosen is Format.JSON:
         print_json({"record": known.row.id, "root": known.row.root, "format": form.value, "target": str(target)})
     else:

@@ -12,7 +12,7 @@ from models.manifest import FileKind, ListedFile
 from models.tables import Template
 from storage.store import Store
 from swapbed.present import html, units
-from swapbed.present.file_names import printable
+from swapbed.present.file_names import printable_file
 from swapbed.present.output import table
 from swapbed.template_difference import TemplateDifference
 
@@ -55,11 +55,7 @@ def shown(template: Template, parent: Template | None, store: Store) -> ShownTem
     return ShownTemplate(**template.model_dump(exclude={"parent_id", "root_id", "project_id", "hidden_at", "expunged_at"}),
                          parent=parent.digest if parent else None, hidden=template.hidden_at is not None,
                          expunged=template.expunged_at is not None,
-                         files=[_printable(file) for file in store.list_tree(template.datastore)] if template.datastore else [])
-
-
-def _printable(file: ListedFile) -> ListedFile:
-    return file.model_copy(update={"path": printable(file.path), "target": printable(file.target)})
+                         files=[printable_file(file) for file in store.list_tree(template.datastore)] if template.datastore else [])
 
 
 def as_tables(one: ShownTemplate) -> list[RenderableType]:

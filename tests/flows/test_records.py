@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from sqlmodel import col, select
+from typer.testing import CliRunner
 
 from flows import load
 from models.database import reading, writing
-from models.errors import SwapbedError
+from models.errors import NotFound, SwapbedError, TimedOut
 from models.instances import define_run
 from models.manifest import FileKind
 from models.protocol.conductor import RunInfo, Wait
@@ -25,6 +26,9 @@ from models.tables.columns import now
 from nodeops.linux import mount
 from nodeops.session import HostSession
 from storage.store import Store
+from swapbed import record_verbs
+from swapbed.cli.tree import app
+from swapbed.committing import records_to_finalize
 from tasks.daemons import ask_conductor
 
 MS_REMOUNT = 32
@@ -201,12 +205,25 @@ def test_a_full_disk_keeps_the_data_and_the_commit_can_be_tried_again(living: Ca
             load("finalize_record")(_record(run).id)
         failed = _record(run)
         assert failed.state is RecordState.COMMITTING and failed.reason and failed.root is None
+        _seen_as_waiting(failed)
         load("destroy")(instance.id)  # not even the instance is needed
         mount("tmpfs", small, None, MS_REMOUNT, "size=64m")
         load("finalize_record")(failed.id)
         assert len(_files(_record(run))["nodes/a/archive/noise"]) == 3_000_000 and _record(run).reason is None
     finally:
         _unmount(small)
+
+
+def _seen_as_waiting(record: Record) -> None:
+    """On the command line; and the controller knows that it is to be tried again."""
+    shown = CliRunner().invoke(app, ["record", "ls", "--format", "json"], catch_exceptions=False).stdout
+    assert [(one["id"], one["state"], one["reason"]) for one in json.loads(shown)] == [(record.id, "committing", record.reason)]
+    assert "space" in str(record.reason).lower() or "full" in str(record.reason).lower()
+    with pytest.raises(NotFound, match="the record is committing: "):
+        record_verbs.files(record)
+    with pytest.raises(TimedOut, match="is not committed"):
+        record_verbs.of_run(record.run_id, timeout_s=0)
+    assert records_to_finalize() == [record.id]
 
 
 def _unmount(place: Path) -> None:
