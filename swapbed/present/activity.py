@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.protocol.conductor import ActivityLine
 from swapbed.present import units
 
+NEXT_LINE = "\n" + " " * 13  # below what stands behind the time
 AS_TEXT = {"log": "text", "message": "text", "warning": "text", "report": "text"}
 
 
@@ -17,13 +18,13 @@ def sentence(line: ActivityLine) -> str:
 
 def _what(line: ActivityLine) -> str:
     if line.kind in AS_TEXT:
-        return f"{line.kind}: {line.detail.get(AS_TEXT[line.kind], '')}"
+        return f"{line.kind}: {line.detail.get(AS_TEXT[line.kind], '')}".replace("\n", NEXT_LINE)
     if line.kind == "fired":
         late_s = (line.actual_ns - line.planned_ns) / 1e9 if line.planned_ns is not None else 0
         late = f", {units.duration(late_s)} late" if late_s > 1e-3 else ""
         return f"fired ({line.origin or 'by itself'}{late})"
     if line.kind == "exited":
-        return f"{ending(line.detail)}, {usage(line.detail)}" + _outcome(line)
+        return ", ".join(part for part in (ending(line.detail), usage(line.detail)) if part) + _outcome(line)
     if line.kind in ("node-died", "wires-died"):
         whose = "the wires " if line.kind == "wires-died" else ""
         return f"{whose}died: {line.detail.get('reason', '')} ({line.detail.get('failure', '')})"
