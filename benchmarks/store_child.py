@@ -1,16 +1,18 @@
-"""One storing or restoring in a process of its own, as its peers are: `python -m benchmarks.store_child STATE ingest|restore PATH LEVEL`.
+"""One step in a process of its own, as its peers have it: `python -m benchmarks.store_child STATE init|ingest|restore PATH LEVEL`.
 
 STATE holds catalog and store. Prints what it counted as JSON.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # as the command `swapbed` does
+
 from models.database import connect
 from models.manifest import TreePolicy
-from models.migrations import upgrade
 from storage.local_objects import LocalObjects
 from storage.roots import RootKind
 from storage.store import Store
@@ -18,7 +20,11 @@ from storage.store import Store
 
 def main(state: Path, what: str, path: Path, level: int) -> None:
     on = connect(f"sqlite:///{state}/catalog.db")
-    upgrade(on)
+    if what == "init":
+        from models.migrations import upgrade
+
+        upgrade(on)
+        return
     store = Store(on, LocalObjects(state / "store"), "benchmark", level)
     if what == "ingest":
         stored = store.store_tree(path, TreePolicy(images=("*.ram",)))

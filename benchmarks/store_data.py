@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy
+
 PAGE = 4096
 MB = 10**6
 SYSTEM = ("/usr/lib/x86_64-linux-gnu", "/usr/bin", "/usr/lib/python3.11")
@@ -45,9 +47,9 @@ def system_pages(size: int) -> list[bytes]:
 
 def heap_page(noise: random.Random) -> bytes:
     """Pointers that share their upper half, small numbers, some text: it compresses about threefold."""
-    base = 0x7F0000000000 + noise.randrange(1 << 30)
-    words = [base + noise.randrange(1 << 20) if noise.random() < 0.4 else noise.randrange(1 << 12) for _ in range(PAGE // 8)]
-    return struct.pack(f"<{PAGE // 8}Q", *words)
+    bits = numpy.frombuffer(noise.randbytes(PAGE), "<u8")
+    pointers = 0x7F0000000000 + noise.randrange(1 << 30) + (bits & 0xFFFFF)
+    return numpy.where((bits >> 56) < 102, pointers, bits >> 20 & 0xFFF).astype("<u8").tobytes()
 
 
 def log_tree(directory: Path, generation: int, size: int) -> None:

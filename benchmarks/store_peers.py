@@ -1,8 +1,10 @@
 """The store against restic, borg and casync: the same data, machine and cores, zstd at the same level or not at all, in one run.
 
-`python -m benchmarks.store_peers [--scale 0.01] [--repeat 5] [--level 3] [--ram DIRECTORY…]`: scale is of the sizes (1: RAM images of
-4 × 256 MB, 500 MB of logs, 100,000 files, 2 GB of noise); --ram takes directories of real images, a generation each, instead of made ones.
-Files are in the page cache before each run. Everybody writes to the same file system, below /var/tmp.
+`python -m benchmarks.store_peers [--scale 1] [--repeat 3] [--level 3] [--cases abcd] [--ram DIRECTORY…]`. Cases: a, RAM images of four
+like machines; b, ten generations of logs; c, small files; d, noise. Their sizes are the issue's times SHARES times the scale, so that all
+of it takes some eight minutes; --ram takes directories of real images, a generation each, instead of made ones. Files are in the page
+cache before each run. Everybody writes to the same file system, below /var/tmp. Stored size is what lies in the store: of Swapbed without
+its catalog, as of borg without its cache, since both can be made from it. Making an empty store is not timed.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from benchmarks.table import Report, Row
 from models.errors import HostProblem
 
 MB = 10**6
+SHARES = {"a": 0.5, "b": 0.2, "c": 0.2, "d": 1.0}  # of 4 × 256 MB twice, 10 × 500 MB, 100,000 files, 2 GB
 
 
 @dataclass
@@ -68,6 +71,12 @@ class Tool:
 
 class Swapbed(Tool):
     name, fsync = "swapbed", "every pack"
+
+    def prepare(self) -> None:
+        self.run(sys.executable, "-m", "benchmarks.store_child", self.home, "init", "-", str(self.level))
+
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in (self.home / "store").rglob("*") if path.is_file())
 
     def ingest(self, source: Path) -> Measured:
         return self.run(sys.executable, "-m", "benchmarks.store_child", self.home, "ingest", source, str(self.level))
@@ -139,14 +148,16 @@ class Data:
 
 
 def datasets(scale: float, ram: Sequence[Path]) -> list[Data]:
-    image = int(256 * MB * scale) // 4096 * 4096
-    made = Data("a: RAM of 4 like machines, 2 generations", 2, lambda path, generation: store_data.ram_images(path, generation, image))
+    a, b, c, d = (SHARES[case] * scale for case in "abcd")
+    image, logs, files, random = int(256 * MB * a) // 4096 * 4096, int(500 * MB * b), int(100_000 * c), int(2000 * MB * d)
+    made = Data(f"a: RAM of 4 like machines, {image / MB:.0f} MB each, 2 generations", 2,
+                lambda path, generation: store_data.ram_images(path, generation, image))
     real = Data(f"a: RAM images in {len(ram)} generations", len(ram), lambda path, generation: _copy(ram[generation], path))
     return [
         real if ram else made,
-        Data("b: 10 generations of logs", 10, lambda path, generation: store_data.log_tree(path, generation, int(500 * MB * scale))),
-        Data("c: small files", 1, lambda path, generation: store_data.small_files(path, generation, int(100_000 * scale))),
-        Data("d: noise", 1, lambda path, generation: store_data.noise(path, generation, int(2000 * MB * scale)))]
+        Data(f"b: 10 generations of {logs / MB:.0f} MB of logs", 10, lambda path, generation: store_data.log_tree(path, generation, logs)),
+        Data(f"c: {files:,} small files", 1, lambda path, generation: store_data.small_files(path, generation, files)),
+        Data(f"d: {random / MB:,.0f} MB of noise", 1, lambda path, generation: store_data.noise(path, generation, random))]
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -204,19 +215,22 @@ def warm(directory: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1)
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--cases", default="abcd", help="of a, b, c, d; only all of them are published")
     parser.add_argument("--level", type=int, default=3)
     parser.add_argument("--ram", type=Path, nargs="*", default=[])
     parser.add_argument("--quick", action="store_true", help="a look: a hundredth of the data, once, not published")
     given = parser.parse_args()
     scale, repeat = (0.01, 1) if given.quick else (given.scale, given.repeat)
     report = Report("store_peers", "The store against restic, borg and casync")
-    report.notes.append(f"zstd level {given.level or 'none'} (restic: its 'auto', casync: its default); fsync: "
-                        + ", ".join(f"{tool.name} {tool.fsync}" for tool in TOOLS) + "; restic also encrypts")
+    report.notes.append(f"zstd level {given.level or 'none'} (restic: its 'auto', which is 3, casync: its default, 3); fsync: "
+                        + ", ".join(f"{tool.name} {tool.fsync}" for tool in TOOLS)
+                        + "; restic also encrypts; all may use every core; sources are in the page cache; sizes of the issue's cases: "
+                        + ", ".join(f"{case} × {share * scale:g}" for case, share in SHARES.items()))
     with tempfile.TemporaryDirectory(prefix="swapbed-benchmark-", dir="/var/tmp") as room:
-        for data in datasets(scale, given.ram):
+        for data in (one for one in datasets(scale, given.ram) if one.name[0] in given.cases):
             compare(data, TOOLS, given.level, repeat, Path(room), report)
-    print(report.text()) if given.quick else report.publish()
+    print(report.text()) if given.quick or given.cases != "abcd" else report.publish()
 
 
 if __name__ == "__main__":

@@ -39,9 +39,9 @@ def name_of(data: bytes | bytearray | memoryview) -> bytes:
     return blake3(data).digest()
 
 
-def cut_image(buffer: bytearray) -> Iterator[Cut]:
+def cut_image(buffer: bytes) -> Iterator[Cut]:
     """Chunks of a piece of an image that begins on a multiple of BUFFER_BYTES: fixed, page-aligned; adjacent zero chunks are one hole."""
-    view = memoryview(buffer).toreadonly()
+    view = memoryview(buffer)
     hole = 0
     for start in range(0, len(buffer), IMAGE_CHUNK_BYTES):
         size = min(IMAGE_CHUNK_BYTES, len(buffer) - start)
@@ -66,7 +66,7 @@ class FileCutter:
         self._rest = b""  # of the segment being cut: less than FILE_CHUNK_MAX, too little to know where its next cut is
         self._hole = 0
 
-    def feed(self, buffer: bytearray) -> Iterator[Cut]:
+    def feed(self, buffer: bytes) -> Iterator[Cut]:
         start = 0
         for end, zero in _runs(buffer):
             if zero:
@@ -75,7 +75,7 @@ class FileCutter:
                 if self._hole:
                     yield Hole(self._hole)
                     self._hole = 0
-                yield from self._cut(memoryview(buffer).toreadonly()[start:end])
+                yield from self._cut(memoryview(buffer)[start:end])
             start = end
 
     def skip(self, size: int) -> Iterator[Cut]:
@@ -124,10 +124,10 @@ def _sure(data: memoryview) -> Iterator[memoryview]:
         yield chunk
 
 
-def cut_file(data: bytearray) -> Iterator[Cut]:
+def cut_file(data: bytes) -> Iterator[Cut]:
     """All of a file that fits one buffer. The same cuts as `FileCutter` makes."""
     start = 0
-    view = memoryview(data).toreadonly()
+    view = memoryview(data)
     for end, zero in _runs(data):
         if zero:
             yield Hole(end - start)
@@ -139,7 +139,7 @@ def cut_file(data: bytearray) -> Iterator[Cut]:
         start = end
 
 
-def _runs(buffer: bytearray) -> Iterator[tuple[int, bool]]:
+def _runs(buffer: bytes) -> Iterator[tuple[int, bool]]:
     """Maximal runs of zero blocks and of others, as (end, is zero)."""
     zero_before: bool | None = None
     for start in range(0, len(buffer), ZERO_BLOCK_BYTES):
@@ -151,7 +151,7 @@ def _runs(buffer: bytearray) -> Iterator[tuple[int, bool]]:
         yield len(buffer), zero_before
 
 
-def _is_zero(buffer: bytearray, start: int, size: int) -> bool:
+def _is_zero(buffer: bytes, start: int, size: int) -> bool:
     """Looks at one byte first: most chunks that are not zero show it there, and the comparison costs a call."""
     return not buffer[start] and buffer.startswith(_zeros(size), start)
 

@@ -69,16 +69,16 @@ def _read_long(fd: int, size: int, writer: ContentWriter, reopen: Opener) -> Non
         offset = _add(writer, piece, offset, reopen)
 
 
-def read_at(fd: int, offset: int, size: int) -> bytearray:
+def read_at(fd: int, offset: int, size: int) -> bytes:
     """Up to size bytes: fewer at the end of the file only."""
-    buffer = bytearray(size)
-    got = 0
-    with memoryview(buffer) as view:
-        while got < size and (more := os.preadv(fd, [view[got:]], offset + got)):
-            got += more
-    if got < size:
-        del buffer[got:]
-    return buffer
+    data = os.pread(fd, size, offset)  # in one call nearly always, and into memory that nobody has filled with zeros before
+    if len(data) in (0, size):
+        return data
+    pieces, got = [data], len(data)
+    while got < size and (more := os.pread(fd, size - got, offset + got)):
+        pieces.append(more)
+        got += len(more)
+    return b"".join(pieces)
 
 
 def read_again(reopen: Opener, offset: int, size: int) -> bytes:
@@ -88,7 +88,7 @@ def read_again(reopen: Opener, offset: int, size: int) -> bytes:
     except OSError as error:
         raise Conflict(f"a file went away while it was being stored ({error.strerror})", where=str(error.filename)) from error
     try:
-        return bytes(read_at(fd, offset, size))
+        return read_at(fd, offset, size)
     finally:
         os.close(fd)
 

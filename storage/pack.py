@@ -18,7 +18,7 @@ from struct import error as StructError
 from typing import NamedTuple
 
 from models.errors import Corrupt, InvalidInput, SwapbedError
-from models.spec import LABEL
+from models.names import LABEL
 from storage.chunking import HASH_BYTES, name_of
 from storage.compression import decompress
 from storage.nodes import Kind

@@ -136,12 +136,12 @@ def test_an_image_that_is_not_there_or_would_be_overwritten(store: Store, tmp_pa
 
 def test_an_image_that_shrinks_meanwhile(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = make_image(tmp_path / "image", (0, os.urandom(9 * MIB)), size=9 * MIB)
-    real = os.preadv
+    real = os.pread
 
-    def shrink(fd: int, buffers: list, offset: int) -> int:
+    def shrink(fd: int, size: int, offset: int) -> bytes:
         os.truncate(image, 5 * MIB)
-        return real(fd, buffers, offset)
+        return real(fd, size, offset)
 
-    monkeypatch.setattr(os, "preadv", shrink)
+    monkeypatch.setattr(os, "pread", shrink)
     with DirectSink(store.catalog, store.objects) as sink, pytest.raises(Conflict, match="shorter"):
         store_image(sink, image)
