@@ -22,21 +22,21 @@ timeline: {0s: counter start}
 
 
 def test_a_checkpoint_comes_back_and_can_be_forked(installation: Path, tmp_path: Path, cli: Cli) -> None:
-    (tmp_path / "kept.yml").write_text(EXPERIMENT)
-    with swapbed.deploy(tmp_path / "kept.yml", name="kept") as net:
+    (tmp_path / "carried.yml").write_text(EXPERIMENT)
+    with swapbed.deploy(tmp_path / "carried.yml", name="carried") as net:
         net["a"].run("echo remembered > /mine", check=True)
         made = net.checkpoint()
         net["a"].run("echo forgotten > /mine", check=True)
         record = swapbed.Record(record_verbs.of_run(net.stop().id))
     plain, whole = record.export(tmp_path / "plain.tar"), tmp_path / "whole"
-    assert cli("record", "export", "kept/1", str(whole), "--format", "rocrate", "--checkpoints").returncode == 0
+    assert cli("record", "export", "carried/1", str(whole), "--format", "rocrate", "--checkpoints").returncode == 0
     again = record.export(tmp_path / "again", "rocrate", checkpoints=True)
     states = [path.relative_to(again) for path in sorted((again / "swapbed-export" / "checkpoints").iterdir())]
     assert [path.name for path in states] == [made.row.root]
     assert all((whole / path).read_bytes() == (again / path).read_bytes() for path in states)
-    deletion.delete_("template:kept", subtree=True)
+    deletion.delete_("template:carried", subtree=True)
     assert swapbed.import_record(plain).id == record.id and checkpoint_verbs.find_checkpoint(made.row.id).row.root is None
-    deletion.delete_("template:kept", subtree=True)
+    deletion.delete_("template:carried", subtree=True)
     (again / states[0]).write_bytes((again / states[0]).read_bytes()[:-5])
     with pytest.raises(Corrupt, match="cut off"):
         swapbed.import_record(again)
@@ -45,7 +45,7 @@ def test_a_checkpoint_comes_back_and_can_be_forked(installation: Path, tmp_path:
         swapbed.import_record(again)
     swapbed.import_record(whole)
     assert checkpoint_verbs.find_checkpoint(made.row.id).row.root == made.row.root
-    with swapbed.fork(made.row.id, name="kept-again") as net:
+    with swapbed.fork(made.row.id, name="carried-again") as net:
         assert net["a"].read("/mine") == b"remembered\n"
 
 

@@ -12,6 +12,8 @@ import pytest
 from botocore.config import Config
 
 import swapbed
+from languages.convert import convert
+from languages.evaluate import Source, evaluate
 from models.errors import InvalidInput, NotFound, StoreProblem, SwapbedError
 from storage.s3_server import S3Server, start_juicefs
 from swapbed import template_archive, templates
@@ -118,6 +120,14 @@ def test_built_in_python(study: Path, repository: Path) -> None:
         net.external("tools/more", git="x", revision="y")
     (study / "study.py").write_text(f"def build(net):\n    net.node('a')\n    net.external('t', git={str(repository)!r}, revision='v1')\n")
     assert "t/data" in {file.path for file in templates.show(templates.create(study / "study.py").template.id).files}
+
+
+@pytest.mark.parametrize("language", ["yaml", "python"])
+def test_a_conversion_keeps_them(study: Path, language: str) -> None:
+    source = Source.read(written(study, "../repository", "v1", ", path: sub") / "study.yml")
+    converted = convert(source, language)
+    assert evaluate(Source("study", converted.text, language)).externals == evaluate(source).externals != ()
+    assert any("external 'tools'" in lost for lost in convert(source, "ns").lost)
 
 
 BAD_SOURCES = {

@@ -25,7 +25,7 @@ from tests.swapbed.conftest import Cli
 
 EXPERIMENT = """
 datastore: files
-parameters: {COUNT: {default: 2, type: integer, description: how many echoes}}
+parameters: {COUNT: {default: 2, type: integer, description: how many takeaway}}
 nodes: {a: {}, b: {}}
 links: [{name: wire, endpoints: [a, b], delay: 1ms}]
 agents:
@@ -44,13 +44,14 @@ def exported(prefect_server: str, _session_directory: Path, tmp_path_factory: py
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWAPBED_STATE_DIR", str(_session_directory))
         _forget()
-        (home / "echoes" / "files").mkdir(parents=True)
-        (home / "echoes" / "echoes.yml").write_text(EXPERIMENT)
-        (home / "echoes" / "files" / "greeting").write_text("hello\n")
-        with swapbed.deploy(home / "echoes", name="echoes", COUNT=3) as net:
+        (home / "takeaway" / "files").mkdir(parents=True)
+        (home / "takeaway" / "takeaway.yml").write_text(EXPERIMENT)
+        (home / "takeaway" / "files" / "greeting").write_text("hello\n")
+        with swapbed.deploy(home / "takeaway", name="takeaway", COUNT=3) as net:
             net.wait("idle", timeout_s=60)
             record = swapbed.Record(record_verbs.of_run(net.stop().id))
-        for subject, note in (("record:echoes", "good"), ("run:echoes/1", "first"), ("instance:echoes", "mine"), ("template:echoes", "t")):
+        for subject, note in (("record:takeaway", "good"), ("run:takeaway/1", "first"), ("instance:takeaway", "mine"),
+                              ("template:takeaway", "t")):
             swapbed.annotate(subject, quality="bad")
             swapbed.annotate(subject, quality=note)
         for name in ("a", "b"):
@@ -87,27 +88,27 @@ def test_the_same_record_twice_gives_the_same_bytes(exported: Path) -> None:
 def test_it_comes_back_elsewhere_with_hash_template_and_notes(exported: Path, form: str, tmp_path: Path, state_dir: Path, cli: Cli) -> None:
     said = cli("record", "import", str(exported / form), "--format", "json").parsed
     root = (exported / "root").read_text()
-    assert (said["name"], said["root"], said["state"], said["results"]) == ("echoes/1", root, "final", {"count": "3"})
-    record = swapbed.record("echoes/1")
+    assert (said["name"], said["root"], said["state"], said["results"]) == ("takeaway/1", root, "final", {"count": "3"})
+    record = swapbed.record("takeaway/1")
     assert b"3 received" in record.files["nodes/a/logs/pinger/1.out"] and record.known.row.imported_from
-    assert [change.after for change in history("record:echoes")] == ["bad", "good"]
-    subjects = ("run:echoes/1", "instance:echoes", "template:echoes@1")
+    assert [change.after for change in history("record:takeaway")] == ["bad", "good"]
+    subjects = ("run:takeaway/1", "instance:takeaway", "template:takeaway@1")
     assert [swapbed.notes(subject)["quality"] for subject in subjects] == ["first", "mine", "t"]
-    place, row = templates.checkout("echoes", tmp_path / "work")
+    place, row = templates.checkout("takeaway", tmp_path / "work")
     assert (place / "files" / "greeting").read_text() == "hello\n"
     assert row.digest == json.loads(record.files["template.json"])["digest"]
     assert swapbed.import_record(exported / form).id == record.id, "a second time, it changes nothing"
-    assert len(swapbed.records()) == 1 and len(history("record:echoes")) == 2
-    assert "echoes/1" in cli("search", "COUNT = 3 and quality = good").stdout
+    assert len(swapbed.records()) == 1 and len(history("record:takeaway")) == 2
+    assert "takeaway/1" in cli("search", "COUNT = 3 and quality = good").stdout
 
 
 def test_a_crate_says_what_ran_with_what_and_what_came_of_it(exported: Path) -> None:
     crate = ROCrate(exported / "a.crate")
     workflow, run = crate.mainEntity, crate.get("#run")
-    assert {"ComputationalWorkflow", "SoftwareSourceCode"} <= set(workflow.type) and workflow.id == "source/echoes.yml"
+    assert {"ComputationalWorkflow", "SoftwareSourceCode"} <= set(workflow.type) and workflow.id == "source/takeaway.yml"
     assert run["instrument"] is workflow and run["actionStatus"].endswith("CompletedActionStatus")
     (value,) = run["object"]
-    assert (value["name"], value["value"], value["exampleOfWork"]["description"]) == ("COUNT", "3", "how many echoes")
+    assert (value["name"], value["value"], value["exampleOfWork"]["description"]) == ("COUNT", "3", "how many takeaway")
     assert ("count", "3") in [(one.get("name"), one.get("value")) for one in run["result"]]
     assert crate.root_dataset["identifier"] == f"blake3:{(exported / 'root').read_text()}"
     assert {one.id.rsplit("/wfrun/")[-1] for one in crate.root_dataset["conformsTo"]} >= {"process/0.5", "workflow/0.5"}
@@ -133,9 +134,9 @@ def test_a_zip_holds_a_crate_but_not_every_name(exported: Path, tmp_path: Path, 
 
 
 def test_what_was_deleted_comes_back_and_can_be_replayed(exported: Path, installation: Path) -> None:
-    deletion.delete_("template:echoes", subtree=True)
+    deletion.delete_("template:takeaway", subtree=True)
     with pytest.raises(NotFound):
-        swapbed.record("echoes").files["record.json"]
+        swapbed.record("takeaway").files["record.json"]
     record = swapbed.import_record(exported / "a.crate")
     assert record.known.row.root == (exported / "root").read_text()
     again = record.replay()
@@ -227,36 +228,36 @@ def test_bad_zips_and_directories_are_refused(exported: Path, tmp_path: Path, st
 
 
 def test_a_name_that_another_tree_has_needs_another(exported: Path, tmp_path: Path, state_dir: Path, cli: Cli) -> None:
-    (tmp_path / "echoes.yml").write_text("nodes: {z: }\n")
-    templates.create(tmp_path / "echoes.yml")
+    (tmp_path / "takeaway.yml").write_text("nodes: {z: }\n")
+    templates.create(tmp_path / "takeaway.yml")
     refused = cli("record", "import", str(exported / "a.dir"))
     assert refused.returncode == 5 and "--name" in refused.stderr and not swapbed.records()
     assert cli("record", "import", str(exported / "a.dir"), "--name", "theirs").returncode == 0
-    assert templates.find("theirs@1").imported_from and swapbed.record("echoes/1").results == {"count": "3"}
+    assert templates.find("theirs@1").imported_from and swapbed.record("takeaway/1").results == {"count": "3"}
 
 
 def test_of_an_expunged_template_the_record_is_complete_and_says_so(exported: Path, tmp_path: Path, state_dir: Path,
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     record = swapbed.import_record(exported / "a.tar")
-    deletion.delete_("template:echoes@1")
+    deletion.delete_("template:takeaway@1")
     record.export(tmp_path / "alone.tar")
     monkeypatch.setenv("SWAPBED_STATE_DIR", str(state_dir / "elsewhere"))
     _forget()
     again = swapbed.import_record(tmp_path / "alone.tar")
-    assert again.known.row.root == record.known.row.root and templates.find("echoes@1").source is None
+    assert again.known.row.root == record.known.row.root and templates.find("takeaway@1").source is None
     with pytest.raises(NotFound, match="expunged"):
         again.replay()
     swapbed.import_record(exported / "a.tar")
-    assert templates.find("echoes").source, "the template came to its tombstone"
+    assert templates.find("takeaway").source, "the template came to its tombstone"
 
 
 def test_formats_on_the_command_line(exported: Path, tmp_path: Path, state_dir: Path, cli: Cli) -> None:
     swapbed.import_record(exported / "a.tar")
     for form in ("rocrate", "tar", "dir"):
-        assert cli("record", "export", "echoes", f"out-{form}", "--format", form, "--format", "json").parsed["format"] == form
+        assert cli("record", "export", "takeaway", f"out-{form}", "--format", form, "--format", "json").parsed["format"] == form
     assert (tmp_path / "out-rocrate" / "ro-crate-metadata.json").is_file() and tarfile.is_tarfile(tmp_path / "out-tar")
     assert (tmp_path / "out-dir" / "record.json").is_file() and not (tmp_path / "out-dir" / "ro-crate-metadata.json").exists()
-    again = cli("record", "export", "echoes", "out-dir")
-    assert again.returncode == 5 and cli("record", "export", "echoes", "x", "--format", "tar", "--format", "dir").returncode == 3
+    again = cli("record", "export", "takeaway", "out-dir")
+    assert again.returncode == 5 and cli("record", "export", "takeaway", "x", "--format", "tar", "--format", "dir").returncode == 3
     with pytest.raises(Conflict):
-        swapbed.record("echoes").export(tmp_path / "out-tar", "tar")
+        swapbed.record("takeaway").export(tmp_path / "out-tar", "tar")
