@@ -17,11 +17,12 @@ from flows.destroy import destroy
 from flows.instantiate import instantiate
 from flows.start_run import start_run
 from flows.whole_run import carried_out, committed, patiently
-from models.database import writing
+from models.database import reading, writing
 from models.errors import SwapbedError
 from models.instances import define_instance, define_run
+from models.states import RunState
 from models.sweep import Point, Sweep
-from models.tables import Instance, Template
+from models.tables import Instance, Run, Template
 from models.templates import load_spec, project_named
 from tasks.progress import report
 from tasks.sweeps import working_on_sweep, write_sweep
@@ -45,6 +46,7 @@ _going: dict[str, Going] = {}  # a task's parameters are copied, and its threads
 def sweep(sweep_id: str) -> dict[str, str | int]:
     """Runs what has no outcome yet. A point that fails is noted, and stops no other; interrupted, the sweep can be resumed."""
     with working_on_sweep(sweep_id) as plan:
+        _take_up(plan)
         going = _going[sweep_id] = Going(plan, Queue())
         for shard in plan.shards():
             going.shards.put(shard)
@@ -54,6 +56,37 @@ def sweep(sweep_id: str) -> dict[str, str | int]:
         _publish(plan)
     failed = sum(point.outcome != "ok" for point in plan.points)
     return {"sweep_id": sweep_id, "points": len(plan.points), "failed": failed}
+
+
+def _take_up(plan: Sweep) -> None:
+    """What a process that was killed left: runs that had begun are seen to their end, so that no point is run twice, and nothing stays."""
+    interrupted = plan.interrupted()
+    for point in interrupted:
+        if point.outcome is None:
+            _see_through(plan, point)
+    for instance_id in list(plan.instances):
+        _free(plan, instance_id)
+    for point in interrupted:
+        if point.run_id:
+            _collect(plan, point)
+
+
+def _see_through(plan: Sweep, point: Point) -> None:
+    assert point.run_id
+    with reading() as session:
+        run = session.get(Run, point.run_id)
+    if run is None or run.state in (RunState.DEFINED, RunState.FAILED):  # it never began
+        _note(plan, point, run_id=None)
+        return
+    try:
+        over = carried_out(run.id, limit_s=plan.limit_s)
+    except SwapbedError as error:
+        _note(plan, point, outcome="error", error=str(error))
+        return
+    if over.state is RunState.FAILED:
+        _note(plan, point, run_id=None)
+    else:
+        _note(plan, point, outcome=over.outcome or "error", error=over.reason)
 
 
 @task(task_run_name="instances of the sweep, one after the other", cache_policy=NO_CACHE)
@@ -96,11 +129,22 @@ def _instance(plan: Sweep, first: Point) -> Iterator[str]:
         template, spec = session.get_one(Template, plan.template_id), load_spec(session, plan.groups[first.group])
         instance = define_instance(session, project, template, spec, created_by=plan.created_by, parameters=first.parameters,
                                    start_run=False)
+        plan.instances.append(instance.id)
+        write_sweep(plan)  # before the row is there for anybody else: what is killed from here on finds it
     try:
         instantiate(instance.id)
         yield instance.id
     finally:
-        patiently(destroy, instance.id)
+        _free(plan, instance.id)
+
+
+def _free(plan: Sweep, instance_id: str) -> None:
+    with reading() as session:
+        there = session.get(Instance, instance_id)
+    if there is not None and there.ended_at is None:
+        patiently(destroy, instance_id)
+    plan.instances.remove(instance_id)
+    write_sweep(plan)
 
 
 def _run(plan: Sweep, point: Point, instance_id: str) -> None:
@@ -109,7 +153,7 @@ def _run(plan: Sweep, point: Point, instance_id: str) -> None:
         with writing() as session:
             run = define_run(session, session.get_one(Instance, instance_id), created_by=plan.created_by, parameters=point.parameters,
                              origin="sweep", environment_of_run=plan.environment_of_run)
-        point.run_id = run.id
+        _note(plan, point, run_id=run.id)
         patiently(start_run, run.id)
         over = carried_out(run.id, limit_s=plan.limit_s)
     except SwapbedError as error:

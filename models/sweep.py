@@ -37,7 +37,8 @@ class Point(BaseModel):
 
 
 class Sweep(BaseModel):
-    """groups: ids of specs that differ in more than parameters' values; a group's points are runs of one instance, or of a few at once."""
+    """groups: ids of specs that differ in more than parameters' values; a group's points are runs of one instance, or of a few at once.
+    instances: ids of those that were made for it and are to be destroyed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,6 +52,11 @@ class Sweep(BaseModel):
     environment_of_run: str | None = None
     groups: list[str]
     points: list[Point]
+    instances: list[str] = []
+
+    def interrupted(self) -> list[Point]:
+        """Points whose run was defined, but not seen to its end and its record."""
+        return [point for point in self.points if point.run_id and not point.record_id and point.outcome != "error"]
 
     def shards(self) -> list[list[Point]]:
         """Points still to be run, as lists that one instance each goes through; as many as may go on at once, or more."""

@@ -41,10 +41,10 @@ def launch(flow: str, progress: Listener | None = None, **ids: str) -> dict[str,
         try:
             return _launched(request, progress)
         except Busy as error:  # the controller heeds what an instance said at its run's end, or commits a record
-            if time.monotonic() > deadline:
-                raise
             if progress:
                 progress(Progress(id=LAUNCH, text=f"waiting: {error.what.partition(' pid ')[0]} works on it"))
+            if time.monotonic() > deadline:
+                raise
             time.sleep(BUSY_POLL_S)
 
 

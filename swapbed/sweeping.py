@@ -45,11 +45,10 @@ def sweep(definition: Definition, grid: Grid | None = None, *, repeats: int = 1,
         raise InvalidInput(f"parameter '{min(twice)}' is both swept and fixed")
     points = [{name: _text(value) for name, value in fixed.items()} | point for point in combinations(values, repeats)]
     plan = _plan(definition, points, repeats, report)
-    if resume and path_of(plan.id).exists():
-        before = read_sweep(plan.id)
-        plan = before.model_copy(update={"parallel": parallel, "limit_s": limit_s})
-    else:
-        plan = plan.model_copy(update={"parallel": parallel, "limit_s": limit_s})
+    before = read_sweep(plan.id) if path_of(plan.id).exists() else None
+    if before is not None:
+        plan = before if resume else plan.model_copy(update={"instances": before.instances})
+    plan = plan.model_copy(update={"parallel": parallel, "limit_s": limit_s})
     write_sweep(plan)
     server.ensure()
     launch("sweep", pass_on(report), sweep_id=plan.id)

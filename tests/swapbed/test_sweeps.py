@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from sqlmodel import col, select
 
-from models.errors import InvalidInput
+from models.database import reading
+from models.errors import InvalidInput, SwapbedError
+from models.states import RunState
 from models.sweep import POINTS_LIMIT, Point, Sweep, combinations, sweep_id, values_of
+from models.tables import Instance, LeaseRow, Run, Template
+from nodeops.identity import ProcessIdentity
 from swapbed import lifecycle, record_verbs, sweeping
+from tasks.holder import FORM
 from tasks.sweeps import read_sweep
 
 EXPERIMENT = """
@@ -64,10 +73,56 @@ def test_a_sweep_with_a_failing_point(installation: Path, tmp_path: Path) -> Non
     with pytest.raises(InvalidInput):
         sweeping.sweep(source, {"NOSUCH": ["1"]})
     done = sweeping.sweep(source, {"DELAY": ["1ms", "2ms"], "COUNT": "1..3"}, parallel=2)
-    assert [point.outcome for point in done.points] == ["ok", "ok", "failed"] * 2
+    assert [point.outcome for point in done.points] == ["ok", "ok", "failed"] * 2, [point.error for point in done.points]
     assert [row.get("count") for row in done.rows()] == [1, 2, None, 1, 2, None]
     instances = {record_verbs.find(point.record_id or "").instance.id for point in done.points}
     assert len(done.plan.groups) == 2 and len(instances) == 2  # delays change the network, counts do not
     assert not [one for one in lifecycle.all_living() if one.template.name == "pings"]
     assert done.plot(tmp_path / "sweep.png", "count").stat().st_size > 1000
     assert read_sweep(done.plan.id) == done.plan and done.plan.shards() == []
+
+
+SLOW = """
+parameters:
+  COUNT: {default: 1, type: integer}
+nodes: {a: {}}
+agents:
+  worker: {node: a, command: "sleep 1; echo RESULT count $COUNT"}
+timeline:
+  0s: worker run
+"""
+
+
+def test_a_sweep_whose_process_is_killed_is_resumed_and_runs_every_point_once(installation: Path, tmp_path: Path) -> None:
+    """The instance it left goes with the rest."""
+    source = tmp_path / "slow.yml"
+    source.write_text(SLOW)
+    doomed = threading.Thread(target=lambda: pytest.raises(SwapbedError, sweeping.sweep, source, {"COUNT": "1..3"}))
+    doomed.start()
+    process = _flow_of_run(2)
+    process.signal(signal.SIGKILL)
+    doomed.join(60)
+    assert not doomed.is_alive()
+    done = sweeping.sweep(source, {"COUNT": "1..3"}, resume=True)
+    assert [row["count"] for row in done.rows()] == [1, 2, 3]
+    with reading() as session:
+        of_template = select(Run).join(Template).where(Template.name == source.stem)
+        runs = list(session.exec(of_template.where(Run.state == RunState.OVER)))
+    assert sorted(run.parameters["COUNT"] for run in runs) == ["1", "2", "3"], "each point was run once"
+    assert {point.run_id for point in done.points} == {run.id for run in runs}
+    assert done.plan.instances == [] and not [one for one in lifecycle.all_living() if one.template.name == source.stem]
+    again = sweeping.sweep(source, {"COUNT": "1..3"}, resume=True)
+    assert again.plan.points == done.plan.points, "nothing is left to do"
+
+
+def _flow_of_run(number: int) -> ProcessIdentity:
+    """The process of the sweep, once its run of that number goes on."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        with reading() as session:
+            going = select(LeaseRow.holder).join(Instance, col(LeaseRow.subject_id) == col(Instance.id)).join(Run)
+            holder = session.exec(going.where(Run.state == RunState.RUNNING, Run.number == number, Run.origin == "sweep")).first()
+        if holder is not None and (found := FORM.fullmatch(holder)):
+            return ProcessIdentity.of(int(found["pid"]))
+        time.sleep(0.02)
+    raise AssertionError("no such run")
