@@ -54,7 +54,8 @@ def of(known: KnownCheckpoint) -> CheckpointShown:
 
 def listing(shown: Iterable[CheckpointShown]) -> Table:
     rows = [(one.name, one.id, one.state, one.purpose, "" if one.virtual_s is None else f"{one.virtual_s:.3f} s",
-             units.size(one.size_bytes), units.size(one.stored_bytes), "" if one.costs.stood_ns is None else units.duration(one.costs.stood_ns / 1e9), one.parent or "")
+             units.size(one.size_bytes), units.size(one.stored_bytes),
+             "" if one.costs.stood_ns is None else units.duration(one.costs.stood_ns / 1e9), one.parent or "")
             for one in shown]
     return table(None, COLUMNS, rows)
 
