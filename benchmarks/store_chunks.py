@@ -56,14 +56,15 @@ def measure(chunks: Iterable[bytes]) -> tuple[int, int, int, int]:
 
 def table(report: Report, what: str, files: list[Path], cutters: tuple[str, ...], sizes: list[int]) -> None:
     for cutter in cutters:
+        parts = []
         for size in sizes:
             cut = fixed if cutter == "fixed" else content_defined
             total, count, unique, packed = measure(chunk for path in files for chunk in cut(path, size))
             described = count * METADATA_BYTES
             named = f"{what}, {total / MB:.0f} MB, {cutter} {size >> 10} KiB"
             report.add(Row(f"{named}: stored and described", "MB", [(packed + described) / MB]))
-            report.notes.append(f"{what}, {cutter} {size >> 10} KiB: {count:,} chunks, unique {unique / MB:.1f} MB, compressed "
-                                f"{packed / MB:.1f} MB, described by {described / MB:.2f} MB")
+            parts.append(f"{size >> 10} KiB: {unique / MB:.0f} / {packed / MB:.0f} / {described / MB:.2f}")
+        report.notes.append(f"{what}, {cutter}, MB of unique chunks / the same compressed / what describes them: " + "; ".join(parts))
 
 
 def disk_image(room: Path, megabytes: int) -> Path:

@@ -105,7 +105,8 @@ def whole(report: Report, where: str, make: Callable[[], Store], image: Path, re
     slowest = _least((limits["compress"], "compressing alone"), (limits["hash"], "hashing alone"), (sending, "PUT alone"))
     report.add(Row(f"{where}: store what is new", "MB/s", found["new"], *slowest))
     report.add(Row(f"{where}: store what is known", "MB/s", found["known"], limits["hash"], "hashing alone"))
-    report.add(Row(f"{where}: restore", "MB/s", found["fetched"], *_least((limits["unpack"], "decompressing alone"), (getting, "GET alone"))))
+    fetching = _least((limits["unpack"], "decompressing alone"), (getting, "GET alone"))
+    report.add(Row(f"{where}: restore", "MB/s", found["fetched"], *fetching))
 
 
 def _least(*limits: tuple[list[float], str]) -> tuple[list[float], str]:
