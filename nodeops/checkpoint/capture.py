@@ -18,6 +18,7 @@ from nodeops.checkpoint import preflight, requirements
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
 from nodeops.checkpoint.node_clock import offset_ns
+from nodeops.checkpoint.patience import with_probes, without_probes
 from nodeops.checkpoint.preflight import Found
 from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.spool import Spool
@@ -56,6 +57,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         if not live:
             _tell_of_outside(layout, spec, nodes, "conductor" in record.daemons)
         progress("standing still", 0, len(names))
+        without_probes(layout, names)
         cut = stand_still(layout, names)
         steps = Steps(cut.instant_ns)
         steps.done("freeze")
@@ -70,6 +72,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
             _save_conductor(layout, spool)
         steps.done("network and events")
         if live:
+            with_probes(layout, names)
             go_on(layout, later_ns)
             steps.done("go on")
         manifest = CheckpointManifest(spec_digest=spec.digest, virtual_ns=cut.virtual_ns, life=life, nodes=tuple(names),
@@ -77,6 +80,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         write_whole(spool.manifest, manifest.model_dump_json(indent=1).encode())
     except BaseException:
         heal(layout, later_ns)
+        with_probes(layout, names)
         go_on(layout, later_ns)
         shutil.rmtree(spool.root)
         raise
@@ -118,7 +122,9 @@ def _tell_of_outside(layout: InstanceLayout, spec: Spec, nodes: Sequence[Node], 
 
 def go_on_in_place(layout: InstanceLayout, spool: Spool) -> None:
     """The instance lives on where it stood still. Its nodes' clocks show the pause, for the kernel sets no living process's clock back."""
-    go_on(layout, {node: spool.node(node).read().frozen_after_ns for node in spool.read().nodes})
+    manifest = spool.read()
+    with_probes(layout, manifest.nodes)
+    go_on(layout, {node: spool.node(node).read().frozen_after_ns for node in manifest.nodes})
 
 
 def _check_room(found: Mapping[str, Sequence[Found]]) -> None:

@@ -26,7 +26,7 @@ from nodeops.checkpoint import requirements
 from nodeops.checkpoint.copying import copy_tree
 from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
 from nodeops.checkpoint.node_clock import Keeper
-from nodeops.checkpoint.patience import with_probes, without_probes
+from nodeops.checkpoint.patience import NEVER, USUAL, set_probes
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
 from nodeops.clock import ClockState
@@ -190,12 +190,12 @@ def _restore_frozen(revival: Revival, journal: Journal, start_ns: int, progress:
         outsiders = [node.name for node in revival.nodes if node.outside]
         for name in outsiders:
             outside.plug(layout.node(name), revival.wanted.spec)
-        without_probes(networks.values())
+        set_probes(networks.values(), NEVER)
         first_ns = time.monotonic_ns()
         restored = _run_criu(revival, routing, networks, keepers, progress)
         for name in outsiders:
             close_all(networks[name], revival.wanted.spec)
-        with_probes(networks.values())
+        set_probes(networks.values(), USUAL)
     finally:
         for keeper in keepers.values():
             keeper.end()

@@ -14,6 +14,7 @@ from models.protocol.host import Capture, CheckpointRestored, RestoreCheckpoint
 from models.settings import settings
 from nodeops import cgroups
 from nodeops.checkpoint.capture import capture, go_on_in_place
+from nodeops.checkpoint.patience import with_probes
 from nodeops.checkpoint.rebinding import rebind
 from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.restore import restore
@@ -71,6 +72,7 @@ def _give_up(layout: InstanceLayout, spool: Spool) -> None:
     nodes = the_record(layout).nodes
     _let_go(spool, layout, nodes)
     heal(layout, nodes)
+    with_probes(layout, nodes)
     go_on(layout, {node: _frozen_after_ns(spool, node) for node in nodes})
     shutil.rmtree(spool.root, ignore_errors=True)
 
