@@ -18,6 +18,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as of_hypothesis
 from sqlalchemy import Engine, text
 
 from models.database import connect, engine
@@ -27,6 +29,8 @@ from swapbed.server import CLIENT_ENVIRONMENT
 ROOM = Path("/var/tmp")  # on the root file system, which can hold an overlay's upper layer
 OF_TEST, OF_SESSION = f"swapbed-test-{os.getpid()}-", f"swapbed-session-{os.getpid()}-"
 ELSEWHERE = ("SWAPBED_DATABASE_URL", "SWAPBED_STORE_URL", "SWAPBED_PREFECT_API_URL", "SWAPBED_PROJECT", "PREFECT_API_URL")
+of_hypothesis.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # however busy it is
+of_hypothesis.load_profile("any machine")
 os.environ.update(CLIENT_ENVIRONMENT)  # before anything imports Prefect: no test starts a temporary server of its own
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,9 @@ class _Mapping:
         for part, lan in zip(self._declared.lans, lans, strict=True):
             numbered = replace(lan, networks=(networks[lan.name],)) if lan.name in networks else lan
             self.draft.add_lan(numbered, self._where(part), [self._where(member) for member in part["members"]])
-        ports = Ports(self._assigned())
+        assigned = self._assigned()
+        self._warn_of_strangers(assigned)
+        ports = Ports(assigned)
         self._add_nodes(ports)
         self._add_agents(ports)
         self._add_activity()
@@ -89,6 +92,14 @@ class _Mapping:
         if self._declared.sync_server is not None:
             self.draft.set("sync_server", self._declared.sync_server, self.draft.source)
         return self.draft.finish()
+
+    def _warn_of_strangers(self, lans: tuple[Lan, ...]) -> None:
+        """Emulab gives a network by the first address it finds, and leaves the others as they were said."""
+        for part, lan in zip(self._declared.lans, lans, strict=True):
+            networks = {str(ipaddress.ip_interface(address).network) for member in lan.members for address in member.addresses}
+            if len(networks) > 1:
+                self.draft.warn(f"addresses of '{lan.name}' are of several networks ({', '.join(sorted(networks))}): its members do not "
+                                "reach each other without routes", self._where(part))
 
     def _where(self, part: Fields) -> str:
         return f"{self.draft.source}:{part['line']}" if part.get("line") else self.draft.source

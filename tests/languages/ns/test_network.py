@@ -75,6 +75,11 @@ def test_bad_links_are_refused(refusal, what, message):
     assert message in error.what
 
 
+def test_ends_of_a_link_in_different_networks_are_warned_of(pair):
+    (warning,) = pair("tb-set-ip-link $a $l 10.0.0.5\ntb-set-ip-link $b $l 10.0.1.6").warnings
+    assert "'l' are of several networks (10.0.0.0/24, 10.0.1.0/24)" in warning.text and warning.where == "test.ns:5"
+
+
 def test_what_is_finer_than_emulabs_units_is_cut_and_said(ns):
     evaluation = ns("set a [$ns node]\nset b [$ns node]\nset l [$ns duplex-link $a $b 1500.7Kb 2.9ms DropTail]")
     assert lan(evaluation).members[0].uplink.bandwidth_bps == 1_500_000
