@@ -56,7 +56,8 @@ def measure(times: int) -> Report:
         "template log, one tree": lambda: templates.log("study3").text(),
         "record ls, one instance": lambda: record_verbs.all_of("net3"),
         **{f"search '{query}'": lambda query=query: search(query) for query in QUERIES},
-        "record ls, everything": record_verbs.all_of}
+        "record ls": lambda: (record_verbs.all_of(limit=100), record_verbs.count_of()),
+        "record ls -n 1000": lambda: (record_verbs.all_of(limit=1000), record_verbs.count_of())}
     for what, work in cases.items():
         values = []
         for _ in range(times):

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import ExperimentFailed, NotFound
 from models.states import RUN
-from swapbed import events, measurement, results, runs
+from swapbed import events, measurement, record_verbs, replaying, results, runs
 from swapbed.instance import Instance, deploy
-from swapbed.present import activity, run_rows, summary, topology, units
+from swapbed.present import activity, records, run_rows, summary, topology, units
 from swapbed.present.output import print_text
 from swapbed.present.progress import Report
+from swapbed.record_difference import difference
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -87,7 +88,27 @@ def pictures(stage: Stage) -> Iterator[RenderableType]:
     yield f"throughput and queue over time: {picture}"
 
 
-ACTS: tuple[Act, ...] = (what_there_is, what_happens, what_agents_did, what_links_do, pictures)
+def the_record(stage: Stage) -> Iterator[RenderableType]:
+    """What is kept of the run, for ever."""
+    stage.report("committing the record", 0, 0)
+    known = record_verbs.of_run(runs.latest(stage.net.id).id)
+    shown = records.of(known)
+    yield (f"kept in the store as {known.row.id}: parameters, template, every event, {units.count(shown.files, 'file')}, "
+           f"{units.size(shown.size_bytes)}; its hash is {known.row.root}")
+
+
+def the_replay(stage: Stage) -> Iterator[RenderableType]:
+    """The same experiment again, from nothing but its record, and what came out otherwise."""
+    first = record_verbs.of_run(runs.latest(stage.net.id).id)
+    again = replaying.replay(first.row.id, report=stage.report)
+    found = difference(first.row, again.row)
+    yield f"replayed from its record, as {again.instance.name}; `swapbed record diff {first.row.id} {again.row.id}`:"
+    yield from records.difference_tables(found.model_copy(update={"files": ()}))
+    files = f"{units.count(len(found.files), 'file')} of what programs wrote differ"
+    yield f"both were told the same, and the same happened in them; {files}" if found.same else f"not all happened as before; {files}"
+
+
+ACTS: tuple[Act, ...] = (what_there_is, what_happens, what_agents_did, what_links_do, pictures, the_record, the_replay)
 
 
 def play(report: Report, parameters: dict[str, Any], acts: tuple[Act, ...] = ACTS) -> None:

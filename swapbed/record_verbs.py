@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import exists, func
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from models.database import reading
@@ -69,16 +71,35 @@ def _by_run(session: Session, mine: Project, text: str) -> Record:
     return row
 
 
-def all_of(instance: str | None = None, *, revisions: bool = False) -> list[Known]:
-    """Of one instance (name or id), or of the project; by instance and run. Without revisions only the newest of each."""
-    mine = project()
-    query = (select(Record, Run, Instance).join(Run, col(Record.run_id) == Run.id).join(Instance, col(Run.instance_id) == Instance.id)
-             .where(Record.project_id == mine.id, col(Record.hidden_at).is_(None), col(Instance.hidden_at).is_(None)))
+def all_of(instance: str | None = None, *, revisions: bool = False, limit: int | None = None) -> list[Known]:
+    """Of one instance (name or id), or of the project; by instance and run. Without revisions only the newest of each. limit: those of the
+    newest runs."""
+    query = _listed(project(), instance, revisions)
+    if limit is not None:
+        query = query.order_by(col(Run.created_at).desc(), col(Record.revision).desc()).limit(limit)
+    with reading() as session:
+        known = [Known(*row) for row in session.exec(query)]
+    return sorted(known, key=lambda one: (one.instance.created_at, one.instance.id, one.run.number, one.row.revision))
+
+
+def count_of(instance: str | None = None, *, revisions: bool = False) -> int:
+    """How many `all_of` would find without a limit."""
+    query = _listed(project(), instance, revisions).with_only_columns(func.count(col(Record.id)))
+    with reading() as session:
+        return int(session.connection().execute(query).scalar_one())
+
+
+def _listed(mine: Project, instance: str | None, revisions: bool) -> Any:
+    """The statement."""
+    query: Any = (select(Record, Run, Instance).join(Run, col(Record.run_id) == Run.id).join(Instance, col(Run.instance_id) == Instance.id)
+                  .where(Record.project_id == mine.id, col(Record.hidden_at).is_(None), col(Instance.hidden_at).is_(None)))
     if instance is not None:
         query = query.where((col(Instance.name) == instance) | (col(Instance.id) == instance))
-    with reading() as session:
-        known = [Known(*row) for row in session.exec(query.order_by(col(Instance.created_at), col(Run.number), col(Record.revision)))]
-    return known if revisions else list({one.run.id: one for one in known}.values())
+    if not revisions:
+        later = aliased(Record)
+        query = query.where(~exists().where(col(later.run_id) == Record.run_id, col(later.revision) > Record.revision,
+                                            col(later.hidden_at).is_(None)))
+    return query
 
 
 def of_run(run_id: str, *, timeout_s: float = COMMIT_S) -> Known:

@@ -57,6 +57,7 @@ def commit(directory: Annotated[Path, typer.Argument(help="a checkout, or a dire
 @group.command()
 def log(template: Annotated[str | None, typer.Argument(metavar="[TEMPLATE]", help="default: all trees")] = None,
         every: Annotated[bool, typer.Option("--all", "-a", help="hidden ones, too")] = False,
+        limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="lines of the drawing")] = 1000,
         output: FormatOption = Format.TABLE) -> None:
     """Draw the trees that templates form."""
     from swapbed import templates
@@ -64,8 +65,10 @@ def log(template: Annotated[str | None, typer.Argument(metavar="[TEMPLATE]", hel
     found = templates.log(template, hidden=every)
     if output is Format.JSON:
         print_json(found.data())
-    else:
-        sys.stdout.write(found.text())
+        return
+    sys.stdout.write(found.text(limit))
+    if len(found) > limit:
+        note(f"{len(found) - limit} more of {len(found)} templates: `-n {len(found)}` draws all, `swapbed template log NAME` one tree")
 
 
 @group.command()

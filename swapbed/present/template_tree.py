@@ -47,8 +47,9 @@ class Log(list[LogEntry]):
                 visible.add(template.parent_id)
         return Log(_drawn(children, visible))
 
-    def text(self) -> str:
-        return "".join(f"{entry.branch}{entry.label}  {_remark(entry)}\n" for entry in self) or "no templates yet\n"
+    def text(self, limit: int | None = None) -> str:
+        """limit: lines."""
+        return "".join(f"{entry.branch}{entry.label}  {_remark(entry)}\n" for entry in self[:limit]) or "no templates yet\n"
 
     def data(self) -> list[dict[str, Any]]:
         return [entry.model_dump(mode="json", exclude={"branch"}) for entry in self]

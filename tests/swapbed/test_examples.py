@@ -66,7 +66,8 @@ def test_the_demo_tells_what_came_of_it() -> None:
     said = call("demo", "-S", "DURATION=2", timeout_s=200)
     assert said.returncode == 0, said.stderr
     for expected in ("dumbbell-1 is up", "run 1 is over: ok", "What each agent did", "throughput", "exit code 0",
-                     "What was asked of links", "10 Mbit/s", "dumbbell.png", "nothing is left"):
+                     "What was asked of links", "10 Mbit/s", "dumbbell.png", "kept in the store as rec-", "replayed from its record",
+                     "what programs wrote differ", "nothing is left"):
         assert expected in said.stdout, expected
 
 
