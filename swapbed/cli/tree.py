@@ -45,6 +45,6 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
-for noun in (spec, convert, template, instance, node, link, mend, event, run, record, recording, swap, sweep, metadata, deletion, store, host,
-             server, demo):
+for noun in (spec, convert, template, instance, node, link, mend, event, run, record, recording, swap, sweep, metadata, deletion, store,
+             host, server, demo):
     noun.register(app)

@@ -57,7 +57,7 @@ def _seen_in_prefect() -> None:
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
     keys = ["topology-drawn", "record-drawn", "results-drawn", "template-drawn"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     with get_client(sync_client=True) as client:
         while True:
             found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)))
