@@ -144,9 +144,6 @@ def _trace(world: World, lanlink: LanLink) -> dict[str, Any] | None:
         world.ignore(
             "trace", f"members of {lanlink.name} are traced in different ways: all are traced like {traced[0].node.name}", lanlink.line
         )
-    if kinds[0]["what"] == "monitor":
-        counted = "what passed a link is counted anyway, and in each record; no file of it over time is written"
-        world.ignore("trace monitor", counted, lanlink.line)
     return {**kinds[0], "members": [] if len(traced) == len(lanlink.members) else [m.node.name for m in traced]}
 
 

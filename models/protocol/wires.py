@@ -222,7 +222,8 @@ class Saved(Message):
 class CaptureStart(Message):
     """path: absolute; a file that is made anew, or a named pipe that somebody reads. program: classic BPF, see nodeops.wires.filter.
 
-    zero_ns: the virtual time that the file calls 0. sent_only: what the nodes send, not what they get.
+    zero_ns: the virtual time that the file calls 0. sent_only: what the nodes send, not what they get. counts: how much passed in each
+    second, as CSV, instead of the frames.
     """
 
     lan: str
@@ -232,6 +233,7 @@ class CaptureStart(Message):
     program: tuple[tuple[int, int, int, int], ...] = ()
     zero_ns: int = 0
     sent_only: bool = False
+    counts: bool = False
 
 
 class CaptureNumber(Message):

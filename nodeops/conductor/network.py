@@ -84,10 +84,8 @@ class Network:
         return self._trace(verb, lan, arguments)
 
     def _trace(self, verb: str, lan: Lan, arguments: Arguments) -> list[Step]:
-        """A file for the LAN, or for each member that is traced by itself. `monitor` needs none: the wires always count."""
+        """A file for the LAN, or for each member that is traced by itself."""
         trace = lan.trace
-        if trace is not None and trace.what == "monitor":
-            return []
         members = [arguments.member] if arguments.member else [*(trace.members if trace is not None else ())]
         if trace is not None and trace.end_nodes and not members:
             members = [member.node for member in lan.members]
@@ -105,12 +103,15 @@ class Network:
         directory = self.traces / str(self.run)
         directory.mkdir(parents=True, exist_ok=True)
         prefix = f"{lan.name}.{member}" if member else lan.name
-        number = 1 + len([*directory.glob(f"{prefix}.*.pcapng")])
         trace = lan.trace
+        counts = trace is not None and trace.what == "monitor"
+        suffix = "csv" if counts else "pcapng"
+        number = 1 + len([*directory.glob(f"{prefix}.*.{suffix}")])
         snap_bytes = (trace.snap_bytes or (HEADER_BYTES if trace.what == "header" else 0)) if trace is not None else HEADER_BYTES
         program = self._compile(trace.filter) if trace is not None and trace.filter else ()
-        start = CaptureStart(lan=lan.name, member=member or None, path=str(directory / f"{prefix}.{number}.pcapng"), snap_bytes=snap_bytes,
-                             program=program, zero_ns=self.zero_ns)
+        path = str(directory / f"{prefix}.{number}.{suffix}")
+        start = CaptureStart(lan=lan.name, member=member or None, path=path, snap_bytes=snap_bytes, program=program, zero_ns=self.zero_ns,
+                             counts=counts)
         return Step("capture_start", start, partial(self._started, f"{lan.name}/{member}/{number}"))
 
     def _started(self, name: str, result: dict[str, Any]) -> None:

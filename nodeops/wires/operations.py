@@ -34,6 +34,7 @@ from models.shaping import Direction
 from models.spec import Shaping
 from nodeops.wires import snapshot
 from nodeops.wires.capture import Capture
+from nodeops.wires.counting import Counting
 from nodeops.wires.deviations import Deviation
 from nodeops.wires.place import DIRECTIONS, Place
 from nodeops.wires.punctuality import Record
@@ -51,8 +52,8 @@ class Operations:
     def __init__(self, service: Service):
         self.service = service
         self.network = service.network
-        self._captures: dict[int, Capture] = {}
-        self._ending: dict[int, Capture] = {}
+        self._captures: dict[int, Capture | Counting] = {}
+        self._ending: dict[int, Capture | Counting] = {}
         self._captured = 0
 
     def handle(self, operation: str, arguments: BaseModel) -> BaseModel:
@@ -125,8 +126,12 @@ class Operations:
 
     def capture_start(self, wanted: CaptureStart) -> CaptureNumber:
         places = self._targets(wanted.lan, wanted.member)
-        capture = Capture(Path(wanted.path), places, snap_bytes=wanted.snap_bytes, program=wanted.program, zero_ns=wanted.zero_ns,
-                          now_ns=self.service.now_ns(), sent_only=wanted.sent_only)
+        capture: Capture | Counting
+        if wanted.counts:
+            capture = Counting(Path(wanted.path), places, program=wanted.program, zero_ns=wanted.zero_ns)
+        else:
+            capture = Capture(Path(wanted.path), places, snap_bytes=wanted.snap_bytes, program=wanted.program, zero_ns=wanted.zero_ns,
+                              now_ns=self.service.now_ns(), sent_only=wanted.sent_only)
         for place in places:
             place.captures += (capture,)
         self.network.settle(self.network.lan(wanted.lan))
@@ -164,7 +169,7 @@ class Operations:
         for capture in (*self._captures.values(), *self._ending.values()):
             capture.wait(CLOSING_S)
 
-    def _end(self, capture: Capture) -> None:
+    def _end(self, capture: Capture | Counting) -> None:
         for place in capture.places:
             place.captures = tuple(other for other in place.captures if other is not capture)
         for lan in {place.lan for place in capture.places} & set(self.network.lans):

@@ -12,6 +12,7 @@ from nodeops.wires.port import Port
 
 if TYPE_CHECKING:
     from nodeops.wires.capture import Capture
+    from nodeops.wires.counting import Counting
 
 DIRECTIONS: tuple[Direction, ...] = ("uplink", "downlink")
 
@@ -29,7 +30,7 @@ class Place:
         self.port: Port | None = None
         self.inbox: list[Timed] = []
         self.undelivered = 0
-        self.captures: tuple[Capture, ...] = ()
+        self.captures: tuple[Capture | Counting, ...] = ()
 
     def __str__(self) -> str:
         return ":".join(self.name)

@@ -64,6 +64,29 @@ def test_queue_and_red_settings_of_ns_hold_from_the_beginning_and_by_events(cond
     assert early + full <= 10, "and RED has no reason any more"
 
 
+MONITORED = """
+set ns [new Simulator]
+set a [$ns node]
+set b [$ns node]
+set l [$ns duplex-link $a $b 10Mb 0ms DropTail]
+$l trace monitor "icmp"
+$ns run
+"""
+
+
+def test_a_monitored_link_has_its_frames_and_bytes_second_by_second(conduct: Callable[..., ConductorClient]) -> None:
+    client = conduct(evaluate(Source("monitored.ns", MONITORED, "ns"), {}).spec)
+    assert run(client.layout, "a", "ping -c 8 -i 0.2 -s 58 10.1.1.3").code == 0
+    client.stop_run()
+    heading, *lines = (client.layout.root / "traces/1/l.1.csv").read_text().splitlines()
+    assert heading == "second,node,sent_frames,sent_bytes,received_frames,received_bytes"
+    rows = [line.split(",") for line in lines]
+    assert len({row[0] for row in rows}) >= 2 and [int(row[0]) for row in rows] == sorted(int(row[0]) for row in rows)
+    for node in ("a", "b"):
+        numbers = [list(map(int, row[2:])) for row in rows if row[1] == node]
+        assert [sum(column) for column in zip(*numbers, strict=True)] == [8, 800, 8, 800], "8 requests, 8 answers, of 100 bytes; no ARP"
+
+
 ACTIVITY = """
 set ns [new Simulator]
 set a [$ns node]
