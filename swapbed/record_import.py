@@ -31,7 +31,7 @@ from swapbed.lifecycle import project
 from swapbed.notes_archive import Notes
 from swapbed.record_parts import CRATE, PARTS, ExportedRecord
 from swapbed.record_verbs import Known, find
-from swapbed.template_chain import Chain, check_chain, take_datastores
+from swapbed.template_chain import Chain, check_chain, check_name, take_datastores
 from tasks.records import POLICY
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,6 +48,8 @@ def import_(source: Path, *, name: str | None = None) -> Known:
     store = Store.of(mine.name)
     with _opened(source) as place:
         incoming = _read(place, source, mine)
+        with reading() as session:
+            check_name(session, mine, incoming.chain, name)
         manifest = _stored(store, place, incoming.exported.root)
         take_datastores(store, incoming.chain, place / record_parts.DATASTORES)
         checkpoint_parts.take(store, incoming.checkpoints, place / record_parts.STATES)

@@ -24,7 +24,7 @@ from storage.store import Store
 from swapbed.archive_files import Member, of_text, of_tree, unpack, write_tar
 from swapbed.lifecycle import project
 from swapbed.notes_archive import Named, Notes, notes_on, take_notes
-from swapbed.template_chain import Chain, add_chain, chain_of, check_chain, lineage, take_datastores
+from swapbed.template_chain import Chain, add_chain, chain_of, check_chain, check_name, lineage, take_datastores
 from swapbed.templates import find
 
 CHAIN, NOTES, DATASTORES = "templates.json", "notes.json", "datastores"
@@ -63,6 +63,8 @@ def import_(archive: Path, *, name: str | None = None) -> Template:
         except (OSError, ValidationError) as error:
             raise InvalidInput(f"this is no export of a template ({str(error).splitlines()[0]})", where=str(archive)) from error
         check_chain(chain, str(archive))
+        with reading() as session:
+            check_name(session, mine, chain, name)
         take_datastores(Store.of(mine.name), chain, place / DATASTORES)
         with writing() as session:
             made = add_chain(session, mine, chain, name)

@@ -73,6 +73,12 @@ def lineage(row: Template) -> list[Template]:
     return found[::-1]
 
 
+def check_name(session: Session, mine: Project, chain: Chain, name: str | None) -> None:
+    """Raises Conflict where another tree has the name; before anything is stored, and again when it is added."""
+    if chain.templates:
+        _refuse_another_tree(session, mine.id, name or chain.name, chain.templates[0].digest)
+
+
 def check_chain(chain: Chain, where: str) -> None:
     """Raises Corrupt where a template is not what its digest says."""
     parent: str | None = None
@@ -97,7 +103,7 @@ def take_datastores(store: Store, chain: Chain, directory: Path) -> None:
 
 def add_chain(session: Session, mine: Project, chain: Chain, name: str | None = None) -> list[Template]:
     """Its templates here; what of them is here already stays as it is. name: for the tree, if it is a new one."""
-    _refuse_another_tree(session, mine.id, name or chain.name, chain.templates[0].digest)
+    check_name(session, mine, chain, name)
     made: list[Template] = []
     for one in chain.templates:
         fields = {field: getattr(one, field) for field in Exported.model_fields if field != "digest"}
