@@ -27,15 +27,16 @@ def fork(instance_id: str, lease: str | None = None) -> dict[str, str | int | No
             checkpoint_id = fetch_checkpoint(instance_id)
             place_nodes(instance_id, str(held))
             restored = restore_on_host(instance_id, checkpoint_id, host_of(instance_id), str(held))
+            forget_spools(instance_id)
             lives_on(instance_id, checkpoint_id, held)
         except KeyboardInterrupt:
+            forget_spools(instance_id)
             give_up(instance_id, held, "forking was cancelled")
             return Cancelled(message="What was begun is undone")
         except BaseException as error:
+            forget_spools(instance_id)
             give_up(instance_id, held, str(error) if isinstance(error, SwapbedError) else repr(error))
             raise
-        finally:
-            forget_spools(instance_id)
         publish_topology(instance_id)
         with reading() as session:
             run = current_run(session, instance_id)

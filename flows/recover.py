@@ -42,8 +42,8 @@ def _instance(instance_id: str, state: InstanceState, lease: Lease) -> None:
             take_up_swapout(instance_id, lease)
         case InstanceState.SWAPPING_IN:
             if _never_lived(instance_id):
-                give_up(instance_id, lease, "the flow that forked it died")
                 forget_spools(instance_id)
+                give_up(instance_id, lease, "the flow that forked it died")
             else:
                 back_to_swapped_out(instance_id, lease, "the flow that swapped it in died")
         case InstanceState.MODIFYING:

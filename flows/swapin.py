@@ -25,6 +25,7 @@ def swapin(instance_id: str, checkpoint_id: str | None = None, lease: str | None
             checkpoint_id = fetch_checkpoint(instance_id, checkpoint_id)
             place_nodes(instance_id, str(held))
             restored = restore_on_host(instance_id, checkpoint_id, host_of(instance_id), str(held))
+            forget_spools(instance_id)
             lives_on(instance_id, checkpoint_id, held)
         except KeyboardInterrupt:
             back_to_swapped_out(instance_id, held, "swapping in was cancelled")
@@ -32,5 +33,4 @@ def swapin(instance_id: str, checkpoint_id: str | None = None, lease: str | None
         except BaseException as error:
             back_to_swapped_out(instance_id, held, str(error))
             raise
-        forget_spools(instance_id)
     return {"instance_id": instance_id, "checkpoint_id": checkpoint_id, "late_ns": restored.late_ns}

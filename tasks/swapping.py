@@ -30,10 +30,10 @@ def free_after_swapout(instance_id: str, lease: Lease) -> None:
     """The checkpoint is durable: hosts, names and spools are freed."""
     for host in hosts_of(instance_id):
         destroy_on_host.fn(instance_id, host, str(lease))
+    forget_spools(instance_id)
     with writing() as session:
         forget_placements(session, instance_id)
         transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=None, flow_run_id=flow_run_id())
-    forget_spools(instance_id)
 
 
 def take_up_checkpoint(instance_id: str, lease: Lease) -> None:
@@ -54,8 +54,8 @@ def finish_checkpoint(instance_id: str, lease: Lease, reason: str | None = None)
     if last is None or last.state is not CheckpointState.DURABLE:
         resume_in_place(instance_id, lease, reason or "no checkpoint")
         return
-    change(lease, instance_id, InstanceState.UP, reason=None)
     forget_spools(instance_id)
+    change(lease, instance_id, InstanceState.UP, reason=None)
 
 
 def resume_in_place(instance_id: str, lease: Lease, reason: str) -> None:
@@ -72,15 +72,18 @@ def back_to_swapped_out(instance_id: str, lease: Lease, reason: str) -> None:
     interrupt_others()
     for host in hosts_of(instance_id):
         destroy_on_host.fn(instance_id, host, str(lease))
+    forget_spools(instance_id)
     with writing() as session:
         forget_placements(session, instance_id)
         transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=f"not swapped in: {reason}",
                    flow_run_id=flow_run_id())
-    forget_spools(instance_id)
 
 
 def forget_spools(instance_id: str) -> None:
-    """What is durable is not needed on the host any more: neither what it was captured into, nor what it was brought back from."""
+    """What is durable is not needed on the host any more: neither what it was captured into, nor what it was brought back from.
+
+    Always before the instance comes to rest: nobody looks for what is left of one that rests.
+    """
     with reading() as session:
         ids = [each.id for each in checkpoints_of(session, instance_id)]
     for spool in (*ids, instance_id):

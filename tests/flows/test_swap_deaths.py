@@ -1,61 +1,78 @@
-"""What a flow that died in the middle of a swap leaves, and how `recover` brings it to rest; the flow's steps are taken one by one."""
+"""Flows that swap and save are killed after each of their steps; `recover` then brings the experiment back, or out, and always intact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from flows import load
-from models.checkpoints import define_checkpoint
-from models.database import writing
-from models.leases import Lease
-from models.protocol.host import ProgramEnded, RunProgram
+from models.database import reading
+from models.instances import instance_by_id
 from models.settings import settings
 from models.states import InstanceState
 from models.tables import Instance
-from nodeops.session import HostSession
-from tasks.checkpoints import capture_on_host, host_of, store_checkpoint
-from tasks.restoring import fetch_checkpoint
-from tasks.work import change, working_on
+from tests.flows.dying import steps
+from tests.flows.test_checkpoint import assert_goes_on, spooled
+from tests.flows.test_swap import EXPERIMENT
+
+UNDOING = ("resume_in_place", "back_to_swapped_out")  # called only when something else goes wrong
+REST = {"swapout": InstanceState.UP, "swapin": InstanceState.SWAPPED_OUT, "checkpoint": InstanceState.UP}
 
 
 @pytest.fixture(autouse=True)
 def _prefect(prefect_server: str, state_dir: Path) -> None:
-    """Flows run in this process, against the session's server."""
+    """`recover` runs in this process, against the session's server."""
 
 
-def _capture(instance_id: str, lease: Lease) -> str:
-    change(lease, instance_id, InstanceState.SWAPPING_OUT)
-    with writing() as session:
-        made = define_checkpoint(session, session.get_one(Instance, instance_id), created_by="test", purpose="swapout").id
-    capture_on_host.fn(made, host_of(instance_id), str(lease))
-    return made
+@pytest.fixture
+def up(define: Callable[..., Instance]) -> Iterator[Instance]:
+    instance = define(EXPERIMENT)
+    load("instantiate")(instance.id)
+    yield instance
+    load("destroy")(instance.id)
+    assert not list(settings().instances_dir.iterdir()) and not spooled()
+
+
+def dies(flow: str, instance: Instance, step: str) -> bool:
+    """False: it never came to that step, and ended well."""
+    done = subprocess.run([sys.executable, "-m", "tests.flows.dying", flow, instance.id, step, "1"], capture_output=True, text=True)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr[-2000:]
+    return done.returncode != 0
+
+
+def state(instance: Instance) -> InstanceState:
+    with reading() as session:
+        return instance_by_id(session, instance.id).state
+
+
+def in_state(instance: Instance, wanted: InstanceState) -> None:
+    if state(instance) is not wanted:
+        load("swapin" if wanted is InstanceState.UP else "swapout")(instance.id)
+    assert state(instance) is wanted
 
 
 @pytest.mark.timeout(300)
-def test_each_step_of_a_swap_is_a_place_to_die(define: Callable[..., Instance], look: Callable[[str], Instance]) -> None:
-    instance = define()
-    load("instantiate")(instance.id)
-    with working_on(instance.id, "swapout") as lease:
-        _capture(instance.id, lease)
-    load("recover")(instance.id)
-    assert look(instance.id).state is InstanceState.UP
-    with HostSession() as host:
-        assert host.do("run", RunProgram(instance=instance.id, node="a", command="ping -c 1 -W 2 b"), ProgramEnded).code == 0
-
-    with working_on(instance.id, "swapout") as lease:
-        store_checkpoint.fn(_capture(instance.id, lease), str(lease))
-    load("recover")(instance.id)
-    assert look(instance.id).state is InstanceState.SWAPPED_OUT
-    assert not list(settings().instances_dir.iterdir())
-
-    with working_on(instance.id, "swapin") as lease:
-        change(lease, instance.id, InstanceState.SWAPPING_IN)
-        fetch_checkpoint.fn(instance.id)
-    load("recover")(instance.id)
-    assert look(instance.id).state is InstanceState.SWAPPED_OUT
-    assert not list((settings().state_dir / "spool" / "checkpoints").iterdir())
-    load("destroy")(instance.id)
-    assert look(instance.id).state is InstanceState.DESTROYED
+@pytest.mark.parametrize("flow", REST)
+def test_killed_after_each_step(flow: str, up: Instance, until: Callable[..., None]) -> None:
+    table = [step for step in steps(import_module(f"flows.{flow}")) if step not in UNDOING]
+    assert len(table) >= 4
+    killed = []
+    for step in table:
+        in_state(up, REST[flow])
+        if dies(flow, up, step):
+            killed.append(step)
+            load("recover")(up.id)
+        assert state(up) in (InstanceState.UP, InstanceState.SWAPPED_OUT) and not spooled()
+        if state(up) is InstanceState.SWAPPED_OUT:
+            assert not list(settings().instances_dir.iterdir())
+        else:
+            assert_goes_on(up, until)
+    assert len(killed) >= 4, "too few of its steps were reached"
+    in_state(up, InstanceState.UP)
+    assert_goes_on(up, until)
