@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
+from models.errors import Conflict
 from models.instances import current_run, define_run, instance_by_id, placements
 from models.states import InstanceState, PlacementState
 from models.tables import Instance, OutboxMessage
@@ -21,6 +22,7 @@ class Consequence:
 
 
 NOTHING = Consequence()
+DECIDED_AGAIN = ("swapout",)  # when its flow found that somebody else was at work: it may have become needless
 
 
 def consequence(session: Session, message: OutboxMessage) -> Consequence | None:
@@ -34,6 +36,9 @@ def _terminate(session: Session, instance: Instance, message: OutboxMessage) -> 
 
 
 def _swapout(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
+    """Nothing if it is on its way already, or was when the controller died; Conflict while something else is done to it."""
+    if instance.state in (InstanceState.CHECKPOINTING, InstanceState.MODIFYING):
+        raise Conflict(f"the instance is {instance.state}", where=instance.name)
     return Consequence("swapout", {"instance_id": instance.id}) if instance.state is InstanceState.UP else NOTHING
 
 

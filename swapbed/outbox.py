@@ -26,7 +26,7 @@ from models.tables import Host, Instance, OutboxMessage
 from models.tables.columns import now
 from nodeops.layout import InstanceLayout
 from swapbed.flow_process import FlowProcess
-from swapbed.messages import NOTHING, consequence
+from swapbed.messages import DECIDED_AGAIN, NOTHING, consequence
 from tasks.daemons import ask_conductor
 from tasks.sessions import HostReference, session_with
 
@@ -135,6 +135,9 @@ class Outbox:
         code = flow.process.exitcode
         if code == Conflict.exit_code:
             self.pause_until_s[message.instance_id] = time.monotonic() + RETRY_S
+            if message.kind in DECIDED_AGAIN:
+                with writing() as session:
+                    session.get_one(OutboxMessage, (message.instance_id, message.host_id, message.number)).state = MessageState.HEARD
         elif code == 0:
             with writing() as session:
                 row = session.get_one(OutboxMessage, (message.instance_id, message.host_id, message.number))

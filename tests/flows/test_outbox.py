@@ -112,6 +112,19 @@ def test_a_message_of_a_run_that_is_over_does_not_end_the_next_one(up: Instance)
     assert flows.started == [("stop_run", {"run_id": second})]
 
 
+def test_a_swapout_that_became_needless_is_not_asked_for_again(up: Instance) -> None:
+    """Its flow was done when the controller died, or somebody swapped it out by hand; else a later swapin would be undone at once."""
+    flows = Pretended(exit_codes=[Conflict.exit_code])
+    outbox = Outbox(flows)
+    _say(up, "swapout")
+    _steps(outbox, 1)
+    with writing() as session:
+        for state in (InstanceState.SWAPPING_OUT, InstanceState.SWAPPED_OUT):
+            transition(session, Instance, up.id, state)
+    _steps(outbox)
+    assert flows.started == [("swapout", {"instance_id": up.id})] and _messages() == [(0, "swapout", "handled")]
+
+
 def test_a_flow_that_finds_somebody_at_work_is_tried_again(up: Instance) -> None:
     flows = Pretended(exit_codes=[Conflict.exit_code, Conflict.exit_code])
     outbox = Outbox(flows)
