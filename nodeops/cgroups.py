@@ -93,7 +93,7 @@ def limits_of(instance: str, node: Node, where: Hierarchies) -> list[Limit]:
     if node.cpus is not None:
         quota = max(1000, round(node.cpus * PERIOD_US))
         limits += _limit(instance, node.name, where, "cpu", "cpu.max", f"{quota} {PERIOD_US}", "cpu.cfs_quota_us", str(quota))
-    if node.memory_bytes is not None:
+    if node.memory_bytes is not None and node.kind == "container":  # a VM cannot have more than its RAM, and QEMU needs some beside it
         limits += _limit(instance, node.name, where, "memory", "memory.max", str(node.memory_bytes),
                          "memory.limit_in_bytes", str(node.memory_bytes))
     return limits

@@ -24,9 +24,11 @@ from nodeops.launch import NodeJob, launch
 from nodeops.layout import InstanceLayout
 from nodeops.masks import hidden_paths, masks
 from nodeops.reach import Inits, init_socket, read_inits
+from nodeops.vm import machines, ports
 from nodeops.whole_file import write_whole
 
 ANSWER_S = 30.0
+BOOT_S = 240.0  # of all VMs together; a guest may have to share a processor with many, without KVM
 Progress = Callable[[str, int, int], None]
 
 
@@ -87,9 +89,12 @@ def check_host(wanted: Create, nodes: Sequence[Node]) -> None:
     if wanted.datastore is not None and not Path(wanted.datastore).is_dir():
         raise NotFound("the datastore is not there", where=wanted.datastore)
     for node in nodes:
-        base_of(node, wanted.images)
-        if node.outside:
-            outside.check_tool()
+        if node.kind == "vm":
+            machines.check(node, wanted.images, Path(wanted.datastore) if wanted.datastore else None)
+        else:
+            base_of(node, wanted.images)
+            if node.outside:
+                outside.check_tool()
         furnish.check(node, Path(wanted.datastore or "/nonexistent"))
     there = settings().state_dir
     while not there.exists():
@@ -144,19 +149,20 @@ def start_nodes(layout: InstanceLayout, journal: Journal, spec: Spec, nodes: Seq
                 images: dict[str, str]) -> None:
     """Networks, then inits, whose cgroups must be there: they are born in them."""
     routing = Routing(spec)
-    plans = node_network.plan(spec, [node.name for node in nodes], routing)
+    containers, vms = [node for node in nodes if node.kind == "container"], [node for node in nodes if node.kind == "vm"]
+    started = machines.start(layout, spec, routing, vms, images)
+    plans = node_network.plan(spec, [node.name for node in containers], routing)
     node_network.make_room_for_neighbours(spec)
     networks = node_network.build(plans)
     try:
-        started: dict[str, ProcessIdentity] = {}
-        for base in dict.fromkeys(base_of(node, images) for node in nodes):
-            started |= _launch_on(layout, base, spec, routing, [node for node in nodes if base_of(node, images) == base], networks)
+        for base in dict.fromkeys(base_of(node, images) for node in containers):
+            started |= _launch_on(layout, base, spec, routing, [node for node in containers if base_of(node, images) == base], networks)
     finally:
         for network in networks.values():
             os.close(network)
     write_whole(layout.inits, Inits(nodes=read_inits(layout) | started).model_dump_json().encode())
     journal.made(Process(role=f"init {name}", identity=identity) for name, identity in started.items())
-    for node in nodes:
+    for node in containers:
         if node.outside:
             outside.plug(layout.node(node.name), spec)
 
@@ -178,15 +184,21 @@ def _launch_on(layout: InstanceLayout, base: Path, spec: Spec, routing: Routing,
 
 def await_answers(layout: InstanceLayout, nodes: Sequence[str], progress: Progress, *, timeout_s: float = ANSWER_S) -> None:
     """Returns when every node's init has said hello. Raises the last node's error when time is up."""
-    deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
     for done, name in enumerate(nodes):
+        node = layout.node(name)
+        vm = ports.is_vm(node.root)
         while True:
             try:
-                with init_socket(layout.node(name)) as path, InitClient(path) as client:
+                with init_socket(node) as path, InitClient(path) as client:
                     client.hello()
                 break
-            except (NotFound, TimedOut):
-                if time.monotonic() > deadline:
+            except (NotFound, TimedOut, Conflict) as error:
+                over = isinstance(error, Conflict) or time.monotonic() > began + (BOOT_S if vm else timeout_s)
+                if over and vm:
+                    said = machines.end_of_console(node)
+                    raise HostProblem(f"the machine does not come up ({error.what}): {said}", where=name) from error
+                if over:
                     raise
                 time.sleep(0.002)
         if done % 25 == 0:

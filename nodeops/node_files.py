@@ -26,7 +26,7 @@ def make_directories(layout: InstanceLayout, nodes: Sequence[Node], datastore: s
     if datastore is not None:
         ours = Path(datastore).is_relative_to(settings().state_dir)
         shutil.copytree(datastore, layout.datastore, symlinks=True, dirs_exist_ok=True, copy_function=os.link if ours else shutil.copy2)
-    for node in nodes:
+    for node in (node for node in nodes if node.kind == "container"):
         for directory in (layout.node(node.name).upper, layout.node(node.name).work):
             directory.parent.mkdir(exist_ok=True)
             directory.mkdir()

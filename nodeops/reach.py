@@ -18,6 +18,7 @@ from models.protocol.init import RUN_DIRECTORY
 from nodeops.identity import ProcessIdentity
 from nodeops.layout import InstanceLayout, NodeLayout
 from nodeops.linux import open_in_root
+from nodeops.vm import ports
 
 INIT_SOCKET = f"{RUN_DIRECTORY}/run/init.sock"
 
@@ -79,6 +80,26 @@ def open_root(node: NodeLayout) -> int:
 @contextmanager
 def init_socket(node: NodeLayout) -> Iterator[Path]:
     """A path, valid within, that `nodeops.init.client` can connect to. Whatever the node put in its place, it leads nowhere outside."""
+    if ports.is_vm(node.root):
+        with ports.free_port(node.root, init_identity(node), node.name) as path:
+            yield path
+    else:
+        with _socket_inside(node) as path:
+            yield path
+
+
+@contextmanager
+def driver_socket(node: NodeLayout) -> Iterator[Path]:
+    """The same for the conductor, whose connection outlives the context."""
+    if ports.is_vm(node.root):
+        yield ports.driver_port(node.root, init_identity(node), node.name)
+    else:
+        with _socket_inside(node) as path:
+            yield path
+
+
+@contextmanager
+def _socket_inside(node: NodeLayout) -> Iterator[Path]:
     root = open_root(node)
     try:
         endpoint = open_in_root(root, INIT_SOCKET, os.O_PATH)

@@ -13,6 +13,7 @@ from nodeops.instance import read_spec, the_record
 from nodeops.journal import Cgroup, Journal
 from nodeops.launch import forget_previous_mount
 from nodeops.layout import InstanceLayout
+from nodeops.vm import ports
 from nodeops.wires.client import WiresClient
 
 
@@ -28,6 +29,10 @@ def restart_nodes(layout: InstanceLayout, names: Sequence[str], progress: Callab
         cgroups.remove([cgroup])
     make_missing_cgroups(layout, journal, nodes)
     for name in names:
+        if ports.is_vm(layout.node(name).root):
+            if fresh:
+                shutil.rmtree(layout.node(name).root)
+            continue
         outside.unplug(layout.node(name))
         forget_previous_mount(layout.node(name))
         if fresh:

@@ -30,7 +30,7 @@ from tasks.progress import Watch, report
 from tasks.sessions import HostReference, session_with
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
-POLICY = TreePolicy(images=("pages-*.img",))
+POLICY = TreePolicy(images=("pages-*.img", "ram", "disk.qcow2"))
 SWAPOUT_EVENTS_S = 120.0
 
 

@@ -8,6 +8,7 @@ A checkpoint is a directory:
     nodes/NODE/node.json     NodeManifest
     nodes/NODE/criu/         processes, as CRIU wrote them
     nodes/NODE/upper/        what the node changed of its files
+    nodes/NODE/vm/           of a VM instead of the two: devices, ram, and disk.qcow2 if its image has a disk
     wires/LAN/NODE.INTERFACE.DIRECTION.json   one `models.protocol.wires.SavedPipe` each
     conductor/               what `models.protocol.conductor.Save` says
 """
@@ -32,6 +33,7 @@ class Requirements(Message):
     criu: str
     cpu_features: tuple[str, ...]
     bases: dict[str, str]
+    qemu: str | None = None
 
 
 class SavedProcess(Message):
@@ -41,17 +43,27 @@ class SavedProcess(Message):
     name: str
 
 
+class SavedMachine(Message):
+    """A VM. disk: whether it has one."""
+
+    memory_bytes: int
+    cpus: int
+    accelerator: str
+    disk: bool
+
+
 class NodeManifest(Message):
     """frozen_after_ns: how long after the cut's instant the node stood still; it is let go as long after time goes on.
 
-    monotonic_ns, boottime_ns: what its clocks read at that moment.
+    monotonic_ns, boottime_ns: what its clocks read at that moment. machine: of a VM, whose clocks and processes are in its devices and RAM.
     """
 
     node: str
     frozen_after_ns: int
-    monotonic_ns: Nanoseconds
-    boottime_ns: Nanoseconds
-    processes: tuple[SavedProcess, ...]
+    monotonic_ns: Nanoseconds = 0
+    boottime_ns: Nanoseconds = 0
+    processes: tuple[SavedProcess, ...] = ()
+    machine: SavedMachine | None = None
 
 
 class Life(Message):
@@ -108,4 +120,6 @@ def part_of(path: str) -> str:
     kind, _, name = rest.partition("/")
     if kind == "criu":
         return f"{node} memory" if name.startswith("pages-") else f"{node} processes"
+    if kind == "vm":
+        return f"{node} {({'ram': 'memory', 'disk.qcow2': 'files'}).get(name, name)}"
     return f"{node} {({'upper': 'files', 'node.json': 'processes'}).get(kind, kind)}"

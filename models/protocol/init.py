@@ -7,6 +7,7 @@ choice, and is answered in order by a message with `answer=` that number, and `e
 has `event=`, and is one of the models below.
 
     hello                                   → Hello
+    begin                                   from now on somebody else is on this port; programs of its predecessor's sessions live on
     attach                                  → Hello; the asker is the driver (conductor) from now on, alone; what it missed follows
     spawn invocation= command=|argv=… env=… directory= user= stdin=pipe stdout=pipe|PATH stderr=pipe|PATH pty=1 rows= columns=
           scratch= (a directory that is made, for everybody) unless_empty=DIRECTORY… (if all are: → skipped=1, and nothing is started)

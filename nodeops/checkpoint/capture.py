@@ -14,7 +14,7 @@ from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeM
 from models.settings import settings
 from models.spec import Node, Spec
 from nodeops import cgroups
-from nodeops.checkpoint import preflight, requirements
+from nodeops.checkpoint import preflight, requirements, vm_nodes
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
 from nodeops.checkpoint.node_clock import offset_ns
@@ -47,7 +47,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     required = requirements.of_this_host(nodes, record.images)
     if record.state != "ready" or "wires" not in record.daemons:
         raise Conflict("only an instance that stands, and has its wires, can be checkpointed", where=record.instance)
-    _check_room(preflight.check(layout, nodes))
+    _check_room(preflight.check(layout, nodes), vm_nodes.memory_bytes(layout, record.nodes))
     spool.root.mkdir(parents=True, mode=0o700)
     shutil.copyfile(layout.spec, spool.spec)
     names = [node.name for node in nodes]
@@ -65,8 +65,11 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         found = preflight.check(layout, nodes)
         _write_nodes(layout, spool, cut, found)
         steps.done("look")
-        dumped_ns = _dump(layout, spool, nodes, found, progress)
+        dumped_ns = _dump(layout, spool, [node for node in nodes if node.name in found], found, progress)
         steps.done("dump")
+        if vms := vm_nodes.vms_of(layout, names):
+            dumped_ns |= vm_nodes.save(layout, {node: spool.node(node) for node in vms})
+            steps.done("machines")
         frames = save_wires(layout, spool.wires, {node: at - cut.instant_ns for node, at in dumped_ns.items()})
         if "conductor" in record.daemons:
             _save_conductor(layout, spool)
@@ -127,13 +130,13 @@ def go_on_in_place(layout: InstanceLayout, spool: Spool) -> None:
     go_on(layout, {node: spool.node(node).read().frozen_after_ns for node in manifest.nodes})
 
 
-def _check_room(found: Mapping[str, Sequence[Found]]) -> None:
+def _check_room(found: Mapping[str, Sequence[Found]], machines_bytes: int) -> None:
     """Raises HostProblem if what is about to be written would not leave the room that the settings want."""
     page = os.sysconf("SC_PAGE_SIZE")
-    resident = sum(_resident_pages(one.pid) for processes in found.values() for one in processes) * page
+    resident = sum(_resident_pages(one.pid) for processes in found.values() for one in processes) * page + machines_bytes
     space = os.statvfs(settings().state_dir)
     if (free := space.f_bavail * space.f_frsize) < resident + settings().free_space_bytes:
-        raise HostProblem(f"the memory of the nodes' processes is {resident >> 20} MiB, and only {free >> 20} MiB of disk are free",
+        raise HostProblem(f"the nodes' memory is {resident >> 20} MiB, and only {free >> 20} MiB of disk are free",
                           where=str(settings().state_dir), next="Make room, or lower free_space_bytes in the settings")
 
 
@@ -153,6 +156,11 @@ def _save_conductor(layout: InstanceLayout, spool: Spool) -> None:
 def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[str, Sequence[Found]]) -> None:
     boot_ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
     for node, frozen_ns in cut.frozen_ns.items():
+        if node not in found:
+            manifest = NodeManifest(node=node, frozen_after_ns=frozen_ns - cut.instant_ns, machine=vm_nodes.describe(layout, node))
+            spool.node(node).root.mkdir(parents=True)
+            spool.node(node).manifest.write_text(manifest.model_dump_json(indent=1))
+            continue
         monotonic, boottime = offset_ns(init_identity(layout.node(node)).pid)
         manifest = NodeManifest(node=node, frozen_after_ns=frozen_ns - cut.instant_ns, monotonic_ns=frozen_ns + monotonic,
                                 boottime_ns=frozen_ns + boot_ahead_ns + boottime, processes=tuple(one.saved() for one in found[node]))

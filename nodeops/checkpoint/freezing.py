@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
@@ -40,16 +41,20 @@ def freeze(cgroups: Mapping[str, Path]) -> dict[str, int]:
     return frozen
 
 
-def thaw(instants: Mapping[Path, int]) -> int:
-    """Let each cgroup go at its instant of CLOCK_MONOTONIC; returns how many nanoseconds the latest was late."""
+def thaw(instants: Mapping[Path, int], others: Sequence[tuple[int, Callable[[], object]]] = ()) -> int:
+    """Let each cgroup go at its instant of CLOCK_MONOTONIC; returns how many nanoseconds the latest was late.
+
+    others: what else is to be done at its instant.
+    """
     worst = 0
     with _first_in_line(), ExitStack() as opened:
         files = [(opened.enter_context((path / "cgroup.freeze").open("wb", buffering=0)), instant) for path, instant in instants.items()]
-        for file, instant in sorted(files, key=itemgetter(1)):
+        deeds: list[tuple[int, Callable[[], object]]] = [*((instant, partial(file.write, b"0")) for file, instant in files), *others]
+        for instant, deed in sorted(deeds, key=itemgetter(0)):
             while (rest := instant - time.monotonic_ns()) > 0:
                 if rest > SPIN_NS:
                     time.sleep((rest - SPIN_NS) / 1e9)
-            file.write(b"0")
+            deed()
             worst = max(worst, time.monotonic_ns() - instant)
     return worst
 

@@ -78,12 +78,11 @@ def _descends(one: Found, by_pid: Mapping[int, Found], init: int) -> bool:
 
 
 def _objections(layout: InstanceLayout, node: Node, found: Mapping[str, list[Found]]) -> Iterator[str]:
-    if node.kind != "container":
-        yield f"{node.name} is a {node.kind}"
-        return
     init = init_identity(layout.node(node.name))
     if not init.alive():
         yield f"{node.name} is dead"
+        return
+    if node.kind == "vm":
         return
     for one, why in orphans(found[node.name], init.pid):
         yield f"{node.name}: {one.name} ({one.inner}) {why}"

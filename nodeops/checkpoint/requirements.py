@@ -12,23 +12,33 @@ from models.errors import HostProblem
 from models.protocol.checkpoint import Requirements
 from models.settings import settings
 from models.spec import Node
+from nodeops.checkpoint.vm_nodes import qemu_version
 from nodeops.create import base_of
+from nodeops.vm.machines import accelerator, image_of
 
 IDENTIFYING = ("etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status", "lib/apk/db/installed", "var/lib/rpm/rpmdb.sqlite",
                "usr/lib/sysimage/rpm/rpmdb.sqlite")
 
 
 def of_this_host(nodes: Iterable[Node], images: Mapping[str, str]) -> Requirements:
-    """Raises HostProblem if CRIU is missing."""
-    bases = {node.image: base_of(node, dict(images)) for node in nodes}
-    return Requirements(architecture=platform.machine(), kernel=platform.release(), criu=_criu_version(), cpu_features=_cpu_features(),
-                        bases={name: _identity(path) for name, path in bases.items()})
+    """Raises HostProblem if CRIU or QEMU is missing where it is needed.
+
+    VMs bring their own kernel; those that QEMU emulates do not even see this CPU. In bases theirs have `vm:` in front.
+    """
+    nodes = list(nodes)
+    containers, vms = [node for node in nodes if node.kind == "container"], [node for node in nodes if node.kind == "vm"]
+    bases = {name: _identity(path) for name, path in {node.image: base_of(node, dict(images)) for node in containers}.items()}
+    bases |= {f"vm:{node.image}": image_of(node, images).identity for node in vms}
+    sees_cpu = bool(containers) or (bool(vms) and accelerator() == "kvm")
+    return Requirements(architecture=platform.machine(), kernel=platform.release() if containers else "",
+                        criu=_criu_version() if containers else "", cpu_features=_cpu_features() if sees_cpu else (), bases=bases,
+                        qemu=f"{qemu_version()}, {accelerator()}" if vms else None)
 
 
 def check(wanted: Requirements, here: Requirements, where: str) -> None:
     """Raises HostProblem, saying what differs. More CPU features than were there are no hindrance."""
     for what, before, now in (("CPU architecture", wanted.architecture, here.architecture), ("kernel", wanted.kernel, here.kernel),
-                              ("version of CRIU", wanted.criu, here.criu)):
+                              ("version of CRIU", wanted.criu, here.criu), ("QEMU", wanted.qemu, here.qemu)):
         if before != now:
             raise HostProblem(f"the checkpoint was made with another {what}: {before}, here it is {now}", where=where,
                               next="Restore it on a host like the one it was made on")

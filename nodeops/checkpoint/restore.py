@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.errors import Conflict, Corrupt, TimedOut
-from models.protocol.checkpoint import CheckpointManifest, NodeManifest
+from models.protocol.checkpoint import CheckpointManifest, NodeManifest, SavedMachine
 from models.protocol.host import DAEMONS, Create
 from models.routes import Routing
 from models.settings import settings
 from models.spec import Node
 from nodeops import cgroups, daemons, layer, node_files, node_network, outside
-from nodeops.checkpoint import requirements
+from nodeops.checkpoint import requirements, vm_nodes
 from nodeops.checkpoint.copying import copy_tree
 from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
 from nodeops.checkpoint.node_clock import Keeper
@@ -75,6 +75,18 @@ class Revival:
     wanted: Create
 
     @property
+    def containers(self) -> list[Node]:
+        return [node for node in self.nodes if node.kind == "container"]
+
+    @property
+    def vms(self) -> list[Node]:
+        return [node for node in self.nodes if node.kind == "vm"]
+
+    @property
+    def machines(self) -> dict[str, SavedMachine]:
+        return {name: manifest.machine for name, manifest in self.manifests.items() if manifest.machine is not None}
+
+    @property
     def later_ns(self) -> dict[str, int]:
         return {name: manifest.frozen_after_ns for name, manifest in self.manifests.items()}
 
@@ -108,6 +120,9 @@ def _examine(layout: InstanceLayout, spool: Spool, wanted: Create) -> Revival:
     requirements.check(checkpoint.requirements, requirements.of_this_host(nodes, wanted.images), wanted.instance)
     manifests = {name: spool.node(name).read() for name in checkpoint.nodes}
     for name in checkpoint.nodes:
+        if (machine := manifests[name].machine) is not None:
+            vm_nodes.check(spool.node(name), machine)
+            continue
         for part in (spool.node(name).images / "inventory.img", spool.node(name).upper):
             if not part.exists():
                 raise Corrupt("the checkpoint lacks this part of a node", where=str(part))
@@ -136,21 +151,25 @@ def _revive(revival: Revival, next_message: int | None, progress: Progress) -> R
     if revival.checkpoint.conducted:
         with ConductorClient(layout) as conductor:
             conductor.restore(revival.spool.conductor, next_message)
-    restored = _bring_back(revival, journal, progress)
+    machines = vm_nodes.bring_back(layout, wanted.spec, revival.vms, {name: revival.spool.node(name) for name in revival.machines},
+                                   revival.machines, wanted.images)
+    journal.made(Process(role=f"init {name}", identity=identity) for name, identity in machines.items())
+    restored = _bring_back(revival, journal, machines, progress)
     write_record(layout, record.model_copy(update={"state": "ready"}))
     return restored
 
 
-def _bring_back(revival: Revival, journal: Journal, progress: Progress) -> Restored:
-    planned_ns = PLANNED_NS + PLANNED_PER_NODE_NS * len(revival.nodes) + PLANNED_PER_BYTE_NS * sum(
-        file.stat().st_size for node in revival.nodes for file in revival.spool.node(node.name).images.iterdir())
+def _bring_back(revival: Revival, journal: Journal, machines: dict[str, ProcessIdentity], progress: Progress) -> Restored:
+    """machines: those of VMs, which wait."""
+    planned_ns = PLANNED_NS + PLANNED_PER_NODE_NS * len(revival.containers) + PLANNED_PER_BYTE_NS * sum(
+        file.stat().st_size for node in revival.containers for file in revival.spool.node(node.name).images.iterdir())
     attempts = 0
     while True:
         attempts += 1
         _prepare_files(revival)
         began_ns = time.monotonic_ns()
         start_ns = began_ns + planned_ns
-        first_ns = _restore_frozen(revival, journal, start_ns, progress)
+        first_ns = _restore_frozen(revival, journal, machines, start_ns, progress)
         if time.monotonic_ns() < start_ns - SPARE_NS or attempts == ATTEMPTS:
             late_ns = go_on(revival.layout, revival.later_ns, start_ns)
             return Restored(late_ns, start_ns - first_ns, attempts)
@@ -160,7 +179,7 @@ def _bring_back(revival: Revival, journal: Journal, progress: Progress) -> Resto
 
 def _prepare_files(revival: Revival) -> None:
     """Every node's upper layer is the checkpoint's; the wires hold what they held."""
-    for node in revival.nodes:
+    for node in revival.containers:
         at = revival.layout.node(node.name)
         at.upper.parent.mkdir(exist_ok=True)
         at.work.parent.mkdir(exist_ok=True)
@@ -170,23 +189,23 @@ def _prepare_files(revival: Revival) -> None:
         wires.restore(revival.spool.wires)
 
 
-def _restore_frozen(revival: Revival, journal: Journal, start_ns: int, progress: Progress) -> int:
+def _restore_frozen(revival: Revival, journal: Journal, machines: dict[str, ProcessIdentity], start_ns: int, progress: Progress) -> int:
     """The nodes' processes are there and the wires hold their devices; nothing has run. For time to go on at start_ns.
 
     Returns when CRIU began with the first.
     """
-    layout, names = revival.layout, [node.name for node in revival.nodes]
+    layout, names = revival.layout, [node.name for node in revival.containers]
     routing = Routing(revival.wanted.spec)
     node_network.make_room_for_neighbours(revival.wanted.spec)
     networks = node_network.build(node_network.plan(revival.wanted.spec, names, routing))
     keepers: dict[str, Keeper] = {}
     try:
         boot_ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
-        for name, manifest in revival.manifests.items():
+        for name, manifest in ((name, revival.manifests[name]) for name in names):
             let_go_ns = start_ns + manifest.frozen_after_ns
             keepers[name] = Keeper(layout.root.name, networks[name], manifest.monotonic_ns - let_go_ns,
                                    manifest.boottime_ns - let_go_ns - boot_ahead_ns)
-        _attach_wires(layout, {name: keeper.identity for name, keeper in keepers.items()})
+        _attach_wires(revival, {name: keeper.identity for name, keeper in keepers.items()} | machines)
         outsiders = [node.name for node in revival.nodes if node.outside]
         for name in outsiders:
             outside.plug(layout.node(name), revival.wanted.spec)
@@ -202,15 +221,19 @@ def _restore_frozen(revival: Revival, journal: Journal, start_ns: int, progress:
         for network in networks.values():
             os.close(network)
     journal.made(Process(role=f"init {name}", identity=identity) for name, identity in restored.items())
-    _attach_wires(layout, restored)
+    _attach_wires(revival, restored | machines)
     return first_ns
 
 
-def _attach_wires(layout: InstanceLayout, holders: Mapping[str, ProcessIdentity]) -> None:
-    """They find each node's devices by the process named. Those of holders that have ended are let go first, what they sent is kept."""
-    deadline = time.monotonic() + DETACH_S
+def _attach_wires(revival: Revival, holders: Mapping[str, ProcessIdentity]) -> None:
+    """They find each node's devices by the process named. Those of holders that have ended are let go first, what they sent is kept.
+
+    A VM's interfaces stay once they are attached.
+    """
+    layout, spec, deadline = revival.layout, revival.wanted.spec, time.monotonic() + DETACH_S
+    staying = sum(1 for node in revival.vms for _ in spec.memberships(node.name))
     with WiresClient(layout) as wires:
-        while len((hello := wires.hello()).detached) < hello.members:
+        while len((hello := wires.hello()).detached) < hello.members - staying:
             if time.monotonic() > deadline:
                 raise TimedOut("the wires do not let go of devices that have ended", where=layout.root.name)
             time.sleep(0.002)
@@ -221,16 +244,16 @@ def _attach_wires(layout: InstanceLayout, holders: Mapping[str, ProcessIdentity]
 def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], keepers: Mapping[str, Keeper],
               progress: Progress) -> dict[str, ProcessIdentity]:
     restored: dict[str, ProcessIdentity] = {}
-    bases = {node.name: base_of(node, revival.wanted.images) for node in revival.nodes}
+    bases = {node.name: base_of(node, revival.wanted.images) for node in revival.containers}
     for base in dict.fromkeys(bases.values()):
-        nodes = [node for node in revival.nodes if bases[node.name] == base]
+        nodes = [node for node in revival.containers if bases[node.name] == base]
         hidden = masks(hidden_paths(settings())) if base == Path("/") else []
         files = node_files.files_of(revival.wanted.spec, routing, nodes)
         with layer.mounted(revival.layout, base, hidden, files) as layers:
             roots = {node.name: _mount_root(revival.layout, layers, node.name) for node in nodes}
             for name, identity in _restore_on(revival, nodes, roots, networks, keepers).items():
                 restored[name] = identity
-                progress("restored", len(restored), len(revival.nodes))
+                progress("restored", len(restored), len(revival.containers))
     return restored
 
 
@@ -288,12 +311,12 @@ def _outer(layout: InstanceLayout, node: Node) -> list[Path]:
 
 def _end_nodes(revival: Revival, journal: Journal) -> None:
     """For another attempt: their cgroups are new ones, since in one that was killed whole no process can be born on some kernels."""
-    paths = {str(cgroups.node_cgroup(revival.layout.root.name, node.name)) for node in revival.nodes}
+    paths = {str(cgroups.node_cgroup(revival.layout.root.name, node.name)) for node in revival.containers}
     for cgroup in [each for each in journal.standing() if isinstance(each, Cgroup) and each.path in paths]:
         cgroups.kill(cgroup)
         cgroups.remove([cgroup])
     make_missing_cgroups(revival.layout, journal, revival.nodes)
-    for node in revival.nodes:
+    for node in revival.containers:
         outside.unplug(revival.layout.node(node.name))
         for path in (revival.layout.node(node.name).upper, revival.layout.node(node.name).work):
             shutil.rmtree(path)

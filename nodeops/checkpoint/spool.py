@@ -32,6 +32,25 @@ class NodeSpool:
         return self.root / "upper"
 
     @property
+    def vm(self) -> Path:
+        """Instead of the two above, of a VM."""
+        return self.root / "vm"
+
+    @property
+    def devices(self) -> Path:
+        """As QEMU's migration has them, without RAM."""
+        return self.vm / "devices"
+
+    @property
+    def ram(self) -> Path:
+        return self.vm / "ram"
+
+    @property
+    def disk(self) -> Path:
+        """What differs from the image's; there only if that has one."""
+        return self.vm / "disk.qcow2"
+
+    @property
     def work(self) -> Path:
         """There only while CRIU works."""
         return self.root / "work"

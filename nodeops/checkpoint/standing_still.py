@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from models.errors import TimedOut
 from nodeops import cgroups, daemons
 from nodeops.checkpoint.freezing import freeze, thaw
+from nodeops.checkpoint.vm_nodes import Monitors, vms_of
 from nodeops.clock import ClockState
 from nodeops.conductor.client import ConductorClient
 from nodeops.init.client import InitClient
@@ -44,7 +46,9 @@ def stand_still(layout: InstanceLayout, nodes: Sequence[str]) -> Cut:
     for node in nodes:
         with init_socket(layout.node(node)) as path:
             InitClient(path).quiesce()
-    frozen_ns = freeze({node: cgroups.node_cgroup(layout.root.name, node) for node in nodes})
+    with Monitors(layout, nodes) as machines, ThreadPoolExecutor(1) as beside:
+        stopping = beside.submit(machines.stop)
+        frozen_ns = freeze(_containers(layout, nodes)) | stopping.result()
     return Cut(instant_ns, instant_ns - state.origin_ns, frozen_ns)
 
 
@@ -53,9 +57,19 @@ def go_on(layout: InstanceLayout, frozen_after_ns: Mapping[str, int], at_ns: int
 
     Also for an instance that only partly stands still, after whoever stopped it has died: what runs is left as it is.
     """
-    at_ns = time.monotonic_ns() + AHEAD_NS // 2 if at_ns is None else at_ns
-    _start_time(layout, at_ns)
-    return thaw({cgroups.node_cgroup(layout.root.name, node): at_ns + after for node, after in frozen_after_ns.items()})
+    with Monitors(layout, list(frozen_after_ns)) as machines:
+        at_ns = time.monotonic_ns() + AHEAD_NS // 2 if at_ns is None else at_ns
+        _start_time(layout, at_ns)
+        instants = {node: at_ns + after for node, after in frozen_after_ns.items()}
+        late_ns = thaw({path: instants[node] for node, path in _containers(layout, list(instants)).items()}, machines.to_let_go(instants))
+        machines.confirm()
+        return late_ns
+
+
+def _containers(layout: InstanceLayout, nodes: Sequence[str]) -> dict[str, Path]:
+    """With their cgroups."""
+    vms = set(vms_of(layout, nodes))
+    return {node: cgroups.node_cgroup(layout.root.name, node) for node in nodes if node not in vms}
 
 
 def _start_time(layout: InstanceLayout, at_ns: int) -> None:

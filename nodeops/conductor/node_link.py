@@ -5,18 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from models.protocol.conductor import UNDELIVERED, Outcome
-from models.protocol.init import Exit, FromInit, Gone, Hello, Petition, Started, read_hello
+from models.protocol.init import Exit, FromInit, Gone, Hello, Petition, Quiesced, Started, read_hello
 from nodeops.conductor.happenings import ChangeNode, Done, ProgramExited, ProgramGone, ProgramStarted
 from nodeops.conductor.spawning import tool_name
 from nodeops.control import short_path
 from nodeops.init.conversation import Answer, Conversation, Items
 
 RECEIVE_BYTES = 1 << 18
+GREETING_S = 5.0  # a VM may have been reset while it was asked, which its port does not show
 TOOL = tool_name(0).removesuffix("0")
 Tell = Callable[..., object]  # tell(kind of happening, **fields)
 
@@ -32,6 +34,7 @@ class NodeLink:
                  clock: Callable[[], int], unsent: set[NodeLink]):
         self.node = node
         self.attached = self.broken = False
+        self.greeted_by_s = 0.0
         self.ahead_ns = 0  # how much virtual time is ahead of the node's CLOCK_MONOTONIC
         self._tell, self._petition, self._greeted, self._clock, self._unsent = tell, petition, greeted, clock, unsent
         self._socket: socket.socket | None = None
@@ -51,12 +54,19 @@ class NodeLink:
             return False
         finally:
             os.close(directory)
-        self._socket = stream
+        self._socket, self.greeted_by_s = stream, time.monotonic() + GREETING_S
         self.ask("attach", [], self._attached)
         return True
 
     def fileno(self) -> int:
         return self._socket.fileno() if self._socket is not None else -1
+
+    @property
+    def awaits_greeting(self) -> bool:
+        return self._socket is not None and not self.attached
+
+    def overdue(self, now_s: float) -> bool:
+        return self.awaits_greeting and now_s > self.greeted_by_s
 
     @property
     def wants_to_write(self) -> bool:
@@ -152,6 +162,8 @@ class NodeLink:
             self._tell(ProgramGone, **self._usage(message), end_ns=self.virtual_ns(message.at_ns))
         elif isinstance(message, Petition):
             self._petition(self.node, message)
+        elif isinstance(message, Quiesced):
+            self.broken = True  # a VM's end of its port stays
 
     def _exited(self, exit: Exit) -> None:
         """Init may forget it only once it has been noted."""

@@ -14,7 +14,7 @@ from nodeops.conductor.memory import Memory
 from nodeops.conductor.node_link import NodeLink, Tell
 from nodeops.conductor.spawning import LOGS, Speaker, tool_name
 from nodeops.layout import InstanceLayout
-from nodeops.reach import init_socket
+from nodeops.reach import driver_socket
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.01, 0.5
 DEAD_RETRY_S = 0.5  # a node that was started again is found without being told
@@ -53,19 +53,20 @@ class Nodes:
         return any(not link.attached and node not in dead for node, link in self.links.items() if not nodes or node in nodes)
 
     def next_s(self) -> float | None:
-        if self.held or not self._retry:
+        if self.held:
             return None
-        return max(0.0, min(at for at, _ in self._retry.values()) - time.monotonic())
+        due = [at for at, _ in self._retry.values()] + [link.greeted_by_s for link in self.links.values() if link.awaits_greeting]
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def maintain(self) -> None:
         """Connect to those that are due, drop those whose connection broke."""
+        now_s = time.monotonic()
         for node, link in self.links.items():
-            if link.broken:
+            if link.broken or link.overdue(now_s):
                 link.close()
                 self._renew(node)
         if self.held:
             return
-        now_s = time.monotonic()
         for node, (at_s, wait_s) in list(self._retry.items()):
             if at_s <= now_s:
                 self._try(node, wait_s)
@@ -120,7 +121,7 @@ class Nodes:
     def _try(self, node: str, wait_s: float) -> None:
         connected = False
         try:
-            with init_socket(self.layout.node(node)) as path:
+            with driver_socket(self.layout.node(node)) as path:
                 connected = self.links[node].connect(path)
         except Conflict as error:
             self._found_dead(node, error.what)

@@ -21,12 +21,22 @@ from models.errors import NotFound, TimedOut
 from models.protocol.init import INPUT_WINDOW_BYTES, Consumed, Event, Exit, Hello, Output, Quiesced, read_hello
 from nodeops.control import short_path
 from nodeops.init.conversation import Answer, Conversation, Items
+from nodeops.vm import ports
 
 RECEIVE_BYTES = 1 << 18
+BEGIN_S = 10.0  # for a VM's init to answer whoever is patient otherwise
 
 
 def connect(path: Path, timeout_s: float | None = None) -> socket.socket:
-    """A stream to the init that listens at path. Raises NotFound if none does."""
+    """A stream to the init that listens at path. Raises NotFound if none does; TimedOut for a VM's that does not answer."""
+    if not ports.is_port(path):
+        return _connect(path, timeout_s)
+    stream = ports.begun(lambda: _connect(path, timeout_s), path, timeout_s or BEGIN_S)
+    stream.settimeout(timeout_s)
+    return stream
+
+
+def _connect(path: Path, timeout_s: float | None) -> socket.socket:
     stream = socket.socket(socket.AF_UNIX)
     # A socket of Python's own timeouts would not wait for room in a full backlog, but fail at once (unix(7): EAGAIN).
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *divmod(int((timeout_s or 0) * 1_000_000), 1_000_000)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import secrets
 from dataclasses import dataclass
 
 from models.errors import Denied, HostProblem, InvalidInput, NotFound, SwapbedError
@@ -36,7 +37,7 @@ class Conversation:
     """Numbers requests and cuts what arrives into messages. Raises ValueError when the other side is not an init of ours."""
 
     def __init__(self) -> None:
-        self._last_request = 0
+        self._last_request = secrets.randbits(40)  # what a VM's port still has for a predecessor is no answer to us
         self._pending = bytearray()
 
     def request(self, operation: str, items: Items | None = None, data: bytes | None = None) -> tuple[int, bytes]:

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const int64_t PARTING_NS = 1000000000; /* for a peer that does not read what it was sent before a swap */
@@ -53,7 +55,8 @@ static void end_connection(struct connection *connection) {
     if (connection->port) {
         wire_release(&connection->in);
         wire_release(&connection->out);
-        connection->in.broken = connection->out.broken = connection->driver = connection->closing = connection->parting = false;
+        connection->in.broken = connection->out.broken = connection->driver = connection->closing = connection->parting =
+            connection->blocked = connection->open = false;
         return;
     }
     connection->dead = true;
@@ -136,12 +139,23 @@ static void attach(struct connection *connection, const struct message *asked) {
     petitions_tell();
 }
 
-/* CRIU cannot dump a socket whose other end is outside the node: all such connections end here, once what waits in them is sent.
- * Programs of `exec` sessions live on; their output waits in their pipes until somebody adopts them. */
-static void quiesce(struct connection *connection, const struct message *asked) {
+/* Whoever begins on a port cannot know that its predecessor's end has been noticed here. */
+static void begin(struct connection *connection, const struct message *asked) {
+    if (driver == connection) driver = NULL;
+    connection->driver = false;
+    invocations_orphan(connection);
+    petitions_orphan(connection);
     answer_ok(connection, asked);
+}
+
+static bool nobody_there(const struct connection *connection) {
+    struct pollfd port = {.fd = connection->source.fd};
+    return connection->port && poll(&port, 1, 0) > 0 && port.revents & POLLHUP;
+}
+
+static void part_from_all(void) {
     for (struct connection *each = connections; each; each = each->next) {
-        if (each->dead || !each->outside) continue;
+        if (each->dead || !each->outside || nobody_there(each)) continue;
         each->parting = each->closing = true;
         each->part_by_ns = monotonic_ns() + PARTING_NS;
         size_t began = begin_event(each, "quiesced");
@@ -153,27 +167,42 @@ static void quiesce(struct connection *connection, const struct message *asked) 
     driver = NULL;
 }
 
+/* CRIU cannot dump a socket whose other end is outside the node: all such connections end here, once what waits in them is sent.
+ * Programs of `exec` sessions live on; their output waits in their pipes until somebody adopts them. */
+static void quiesce(struct connection *connection, const struct message *asked) {
+    answer_ok(connection, asked);
+    part_from_all();
+}
+
 static bool in_vm(void) {
     struct connection *connection = connections;
     while (connection && !connection->port) connection = connection->next;
     return connection;
 }
 
+/* A virtual machine's ports stay open on the host while it starts again, so whoever is there has to be told. */
+static _Noreturn void reset_machine(int how) {
+    struct timespec moment = {.tv_nsec = TICK_MS * 1000000L};
+    part_from_all();
+    for (int i = 0; i < 10; i++) {
+        for (struct connection *each = connections; each; each = each->next)
+            if (!each->dead && wire_waiting(&each->out)) flush_out(each);
+        nanosleep(&moment, NULL);
+    }
+    sync();
+    reboot(how);
+    _exit(1);
+}
+
 /* The kernel kills whatever is left in a pid namespace whose first process ends (pid_namespaces(7)). */
 static _Noreturn void end_node(void) {
-    if (in_vm()) {
-        sync();
-        reboot(RB_POWER_OFF);
-    }
+    if (in_vm()) reset_machine(RB_POWER_OFF);
     _exit(0);
 }
 
 /* All processes die and init starts anew in its place: namespaces, addresses and files stay, as on a machine that was reset. */
 static _Noreturn void reboot_node(void) {
-    if (in_vm()) {
-        sync();
-        reboot(RB_AUTOBOOT);
-    }
+    if (in_vm()) reset_machine(RB_AUTOBOOT);
     unlink(SOCKET_PATH); /* whoever comes now finds nobody, rather than a connection that breaks */
     kill(-1, SIGKILL);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
@@ -198,6 +227,7 @@ static void obey(struct connection *connection, const struct message *asked) {
     if (!strcmp(operation, "petition")) return petition_take(connection, asked);
     if (!connection->outside) return refuse(connection, asked, "not from inside the node");
     if (!strcmp(operation, "attach")) return attach(connection, asked);
+    if (!strcmp(operation, "begin")) return begin(connection, asked);
     if (seen_before(connection, asked, sequence)) return;
     if (sequence) last_sequence = sequence;
     if (!strcmp(operation, "answer")) return petition_answer(connection, asked);
@@ -253,12 +283,14 @@ static bool receive(struct connection *connection) {
         while (!connection->dead && !connection->closing && (taken = wire_take(&connection->in, &message)) > 0) obey(connection, &message);
     }
     if (!connection->dead && !wire_waiting(&connection->in)) wire_release(&connection->in);
+    if (length == 0 && connection->port && !connection->open) return false;
     if (taken < 0 || length == 0 || (length < 0 && errno != EAGAIN)) end_connection(connection);
     return length > 0 && taken >= 0 && !connection->dead;
 }
 
 static void connection_ready(struct connection *connection, uint32_t events) {
     if (connection->dead) return;
+    if (!(events & EPOLLHUP)) connection->open = true;
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         while (receive(connection) && connection->port) {}
     if (!connection->dead && events & EPOLLOUT) flush_out(connection);
@@ -273,7 +305,7 @@ static void settle(struct connection *connection) {
         connection->blocked = false;
         invocations_unblock(connection);
     }
-    if (!connection->dead && wire_waiting(&connection->out)) watch(&connection->source, EPOLLIN | EPOLLOUT);
+    if (!connection->dead && wire_waiting(&connection->out)) watch(&connection->source, interest(connection));
 }
 
 static void bury_connections(void) {

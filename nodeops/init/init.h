@@ -30,6 +30,7 @@ struct connection {
     struct buffer in, out;
     bool outside, driver, closing, parting, dead;   /* parting: closed for a swap; its programs are not hung up */
     bool port;                  /* of a VM: stays when whoever was at its other end leaves, and serves the next */
+    bool open;                  /* a port: somebody was seen at the other end, which the kernel may tell later than what he has sent */
     bool blocked;               /* some program's output waits until `out` is shorter */
     int64_t part_by_ns;
     struct connection *next;

@@ -4,6 +4,7 @@
 #include "launch.h"
 #include "traffic.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,10 @@ enum { PORTS_LIMIT = 32 };
 
 static int be_init(int argc, char **argv) {
     int ports[PORTS_LIMIT], count = 0;
-    while (count < argc - 1 && count < PORTS_LIMIT) ports[count] = atoi(argv[count + 1]), count++;
+    for (int i = 1; i < argc && count < PORTS_LIMIT; i++) {
+        int port = *argv[i] == '/' ? open(argv[i], O_RDWR | O_CLOEXEC) : atoi(argv[i]);
+        if (port >= 0) ports[count++] = port;
+    }
     return init_main(count, ports);
 }
 
@@ -37,6 +41,6 @@ int main(int argc, char **argv) {
         if (callings[i].link && !strcmp(own_name, callings[i].link)) return callings[i].main(argc, argv);
         if (argc > 1 && !strcmp(argv[1], callings[i].name)) return callings[i].main(argc - 1, argv + 1);
     }
-    fprintf(stderr, "usage: swapbed-init init [PORT_FD ...] | launch | event ... | record CMD | record-events ACTION | traffic ... | rotate RUN\n");
+    fprintf(stderr, "usage: swapbed-init init [PORT ...] | launch | event ... | record CMD | record-events ACTION | traffic ... | rotate RUN\n");
     return 2;
 }

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from models.errors import HostProblem
 from models.protocol.control import Message
-from nodeops.vm.machine import QEMU, Image
+from nodeops.vm.image import Image
+from nodeops.vm.machine import QEMU
 
 BOOT_TIME_S = 15.0  # a guest under a working KVM needs less than one second
 SIGN_OF_LIFE = "swapbed-probe: the guest runs"

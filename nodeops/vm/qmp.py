@@ -51,16 +51,25 @@ class Qmp:
             line = self._lines.readline()
         except TimeoutError as error:
             raise TimedOut(f"QEMU did not answer within {self.timeout_s:g} s", where=str(self.path)) from error
+        except OSError as error:
+            raise NotFound("QEMU went away", where=str(self.path)) from error
         if not line:
             raise NotFound("QEMU went away", where=str(self.path))
         return json.loads(line)
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """One command and its return value; events that arrive meanwhile are passed over."""
+        self.post(command, **arguments)
+        return self.answer(command)
+
+    def post(self, command: str, **arguments: Any) -> None:
+        """Without waiting for the `answer`."""
         try:
             self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
         except OSError as error:
             raise NotFound("QEMU went away", where=str(self.path)) from error
+
+    def answer(self, command: str) -> Any:
         while True:
             answer = self._read()
             if "error" in answer:

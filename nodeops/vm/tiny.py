@@ -1,10 +1,13 @@
 """The image `tiny`: Debian's cloud kernel, and an initramfs with busybox and the nodes' init. Built in seconds, boots in one or two.
 
-Nothing of the package is installed on the host: it is downloaded and unpacked aside.
+Its initramfs is also what boots images that have a disk: it mounts the disk's root file system and goes on there. Nothing of the package
+is installed on the host: it is downloaded and unpacked aside. The same packages and init give the same bytes.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import lzma
 import os
 import re
@@ -13,31 +16,56 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from blake3 import blake3
+
 from models.errors import HostProblem
 from models.settings import settings
-from nodeops.layer import BINARY
-from nodeops.vm.machine import CHANNEL, Image
+from nodeops.launch import ENVIRONMENT
+from nodeops.layer import BINARY, CALLINGS
+from nodeops.vm.cpio import Archive
+from nodeops.vm.image import Image
 
-MODULES = ("virtio_pci", "virtio_net", "virtio_console", "virtio_blk", "virtio_rng", "ext4", "af_packet")
+MODULES = ("virtio_pci", "virtio_net", "virtio_console", "virtio_blk", "virtio_rng", "crc32c_generic", "ext4", "af_packet")
+DIRECTORIES = ("bin", "proc", "sys", "dev", "etc", "lib", "lib/modules", "root", "run", "tmp", "disk",
+               *(f"swapbed{below}" for below in ("", "/run", "/bin", "/logs", "/archive", "/datastore")))
+BUSYBOX, ROOT_DEVICES = "bin/busybox", "/dev/vda1 /dev/vda"
 INIT = f"""#!/bin/busybox sh
+export {' '.join(f'{name}={value}' for name, value in ENVIRONMENT.items())}
+umask 022
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm /tmp /run /root; mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /tmp
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm
 while read module; do insmod /lib/modules/$module; done </lib/modules/order
-ip link set lo up
-for port in /sys/class/virtio-ports/*; do
-    [ "$(cat $port/name)" = {CHANNEL} ] && exec /swapbed/init init 3 3<>/dev/${{port##*/}}
+boot=/swapbed/boot
+ports=$(cat $boot/ports 2>/dev/null || echo 1)
+while [ "$(ls /sys/class/virtio-ports 2>/dev/null | wc -l)" -lt $ports ]; do sleep 0.05; done
+[ ! -f $boot/network ] || . $boot/network
+root=
+for device in {ROOT_DEVICES}; do
+    [ -n "$root" ] || [ ! -b $device ] || ! mount -t ext4 $device /disk 2>/dev/null || root=$device
 done
-echo 'no channel to the host' >/dev/console
-exec sh
+if [ -n "$root" ]; then
+    mkdir -p /disk/swapbed/run /disk/swapbed/logs /disk/swapbed/archive /disk/proc /disk/sys /disk/dev /disk/tmp
+    rm -f /disk/swapbed/init
+    cp -a /swapbed/init /swapbed/bin /disk/swapbed/
+    [ -e /disk/swapbed/datastore ] || cp -a /swapbed/datastore /disk/swapbed/
+    cp -a $boot/root/. /disk/
+    for each in dev proc sys; do mount -o move /$each /disk/$each; done
+    mount -t tmpfs tmpfs /disk/run
+    exec switch_root /disk /swapbed/init init /dev/vport*
+fi
+[ ! -d $boot/root ] || cp -a $boot/root/. /
+chmod 1777 /tmp /swapbed/archive
+exec /swapbed/init init /dev/vport*
 """
 
 
 def ready(directory: Path, init: Path) -> Image:
     """The image in directory, built there if it is not yet, or is of another init. Raises as `build`."""
-    kernel, initramfs = directory / "kernel", directory / "initramfs"
-    if kernel.exists() and initramfs.exists() and initramfs.stat().st_mtime >= init.stat().st_mtime:
-        return Image(kernel=kernel, initramfs=initramfs)
+    image = Image.read(directory)
+    if image is not None and image.made_for == _made_for(init):
+        return image
     return build(directory, init)
 
 
@@ -49,22 +77,22 @@ def build(directory: Path, init: Path) -> Image:
     busybox = shutil.which("busybox")
     if busybox is None:
         raise HostProblem("busybox is not installed", next="apt-get install busybox-static")
+    if not init.exists():
+        raise HostProblem("the nodes' init has not been built", where=str(init), next="make -C nodeops/init")
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         work = Path(scratch)
         unpacked = _kernel_package(work)
-        root = work / "root"
-        _fill(root, unpacked, Path(busybox), init)
-        names = "".join(f"{path.relative_to(root)}\n" for path in sorted(root.rglob("*")))
-        archive = subprocess.run([busybox, "cpio", "-o", "-H", "newc"], cwd=root, input=names.encode(), stdout=subprocess.PIPE,
-                                 stderr=subprocess.DEVNULL, check=True).stdout
-        packed = subprocess.run([busybox, "gzip", "-c"], input=archive, stdout=subprocess.PIPE, check=True).stdout
-        kernel, initramfs = directory / "kernel", directory / "initramfs"
-        (work / "initramfs").write_bytes(packed)
+        (work / "initramfs").write_bytes(gzip.compress(_initramfs(unpacked, Path(busybox), init), 6, mtime=0))
         shutil.copyfile(next((unpacked / "boot").glob("vmlinuz-*")), work / "kernel")
-        os.replace(work / "kernel", kernel)
-        os.replace(work / "initramfs", initramfs)
-    return Image(kernel=kernel, initramfs=initramfs)
+        for name in ("kernel", "initramfs"):
+            os.replace(work / name, directory / name)
+    return Image.describe(directory, made_for=_made_for(init))
+
+
+def _made_for(init: Path) -> str:
+    """Of what is here: a later release with another init, or another way to boot, makes a new image."""
+    return blake3(init.read_bytes() + INIT.encode() + repr((MODULES, DIRECTORIES)).encode()).hexdigest()
 
 
 def _kernel_package(work: Path) -> Path:
@@ -85,20 +113,24 @@ def _run(command: list[str], work: Path) -> str:
     return done.stdout
 
 
-def _fill(root: Path, unpacked: Path, busybox: Path, init: Path) -> None:
-    for name in ("bin", "proc", "sys", "dev", "etc", "lib/modules", "swapbed/run", "swapbed/logs", "swapbed/archive", "swapbed/datastore"):
-        (root / name).mkdir(parents=True)
-    shutil.copy2(busybox, root / "bin" / "busybox")
-    shutil.copy2(init, root / "swapbed" / "init")
-    (root / "init").write_text(INIT)
-    (root / "init").chmod(0o755)
-    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    (root / "etc" / "group").write_text("root:x:0:\n")
-    modules = root / "lib" / "modules"
+def _initramfs(unpacked: Path, busybox: Path, init: Path) -> bytes:
+    out = io.BytesIO()
+    archive = Archive(out)
+    for name in DIRECTORIES:
+        archive.directory(name)
+    archive.file(BUSYBOX, busybox.read_bytes(), 0o755)
+    archive.file("swapbed/init", init.read_bytes(), 0o755)
+    for name in CALLINGS:
+        archive.link(f"swapbed/bin/{name}", "../init")
+    archive.file("init", INIT.encode(), 0o755)
+    archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
+    archive.file("etc/group", b"root:x:0:\n")
     order = _with_dependencies({_module_name(path): path for path in (unpacked / "lib" / "modules").glob("*/kernel/**/*.ko*")})
     for name, content in order.items():
-        (modules / f"{name}.ko").write_bytes(content)
-    (modules / "order").write_text("".join(f"{name}.ko\n" for name in order))
+        archive.file(f"lib/modules/{name}.ko", content)
+    archive.file("lib/modules/order", "".join(f"{name}.ko\n" for name in order).encode())
+    archive.close()
+    return out.getvalue()
 
 
 def _module_name(path: Path) -> str:
