@@ -31,8 +31,8 @@ TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 FORMAL_PARAMETER = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
 LANGUAGES = {"yaml": "YAML", "python": "Python", "ns": "ns (Tcl)"}
 TYPES = {"integer": "Integer", "float": "Float", "number": "Float", "boolean": "Boolean"}
-FORMATS = {".json": "application/json", ".jsonl": "application/jsonl", ".pcapng": "application/x-pcapng", ".out": "text/plain",
-           ".err": "text/plain", ".yml": "application/yaml", ".yaml": "application/yaml", ".py": "text/x-python"}
+FORMATS = {".json": "application/json", ".jsonl": "application/jsonl", ".pcapng": "application/x-pcapng", ".csv": "text/csv",
+           ".out": "text/plain", ".err": "text/plain", ".yml": "application/yaml", ".yaml": "application/yaml", ".py": "text/x-python"}
 
 
 def described(parts: Parts, members: list[Member]) -> str:
