@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PUBLISHED = ("nodes", "wires", "commands", "events", "records", "store_peers",
+PUBLISHED = ("nodes", "wires", "commands", "events", "records", "workbench", "sweeps", "store_peers",
              "store_limits", "store_records", "store_chunks", "store_catalog")
 
 

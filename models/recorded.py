@@ -32,6 +32,15 @@ class TemplateOfRun(Message):
     parameters: tuple[Parameter, ...] = ()
 
 
+class InputFile(Message):
+    """A file, or a directory with all below it, of another run's record, which is named by its hash. target: absolute in the node."""
+
+    record: str
+    path: str
+    node: str
+    target: str
+
+
 class Recorded(Message):
     """record.json. Times ending in _at are wall clock, in _ns virtual. placement: node → host.
 

@@ -7,7 +7,7 @@ database is asked for runs that have one of the values that fit.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,7 +54,8 @@ def search(query: str, *, limit: int = 100, hidden: bool = False) -> list[Found]
     with reading() as session:
         wanted = (select(Run, Instance.name, Template.name, Template.number)
                   .join(Instance, col(Run.instance_id) == Instance.id).join(Template, col(Run.template_id) == Template.id)
-                  .where(Instance.project_id == mine.id, col(Run.expunged_at).is_(None), _clause(session, parsed)))
+                  .where(Instance.project_id == mine.id, col(Run.expunged_at).is_(None),
+                         clause(parsed, lambda one: _condition(session, one))))
         if not hidden:
             wanted = wanted.where(col(Run.hidden_at).is_(None))
         rows = session.exec(wanted.order_by(col(Run.created_at).desc()).limit(limit)).all()
@@ -69,30 +70,30 @@ def _records(session: Session, runs: list[str]) -> dict[str, str]:
     return {run: record for run, record in session.exec(mine)}
 
 
-def _clause(session: Session, query: Query) -> ColumnElement[bool]:
+def clause(query: Query, condition: Callable[[Condition], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """The query as SQL. condition: of one of its conditions; never NULL, so that `not` means what it says."""
     match query:
         case Not(part):
-            return not_(_clause(session, part))
+            return not_(clause(part, condition))
         case All(parts):
-            return and_(*(_clause(session, part) for part in parts))
+            return and_(*(clause(part, condition) for part in parts))
         case Any_(parts):
-            return or_(*(_clause(session, part) for part in parts))
+            return or_(*(clause(part, condition) for part in parts))
         case _:
-            return _condition(session, query)
+            return condition(query)
 
 
 def _condition(session: Session, one: Condition) -> ColumnElement[bool]:
-    """Never NULL, so that `not` means what it says."""
     if one.name in TEXTS:
-        return _fitting(session, one, *TEXTS[one.name])
+        return fitting(session, one, *TEXTS[one.name])
     if one.name in TIMES:
-        return and_(TIMES[one.name].is_not(None), _compared(one, TIMES[one.name], _instant))
+        return and_(TIMES[one.name].is_not(None), compared(one, TIMES[one.name], instant))
     if one.name == "run":
-        return _compared(one, col(Run.number), lambda text: _number(one, text))
+        return compared(one, col(Run.number), lambda text: _number(one, text))
     if one.name == "lasted":
         lasted = col(Run.end_ns) - col(Run.begin_ns)
         return and_(col(Run.end_ns).is_not(None), col(Run.begin_ns).is_not(None),
-                    _compared(one, lasted, lambda text: round(_number(one, text) * 1e9)))
+                    compared(one, lasted, lambda text: round(_number(one, text) * 1e9)))
     if one.name.startswith(PARAMETER):
         return _parameter(session, one, one.name.removeprefix(PARAMETER))
     if one.name.startswith(METADATA):
@@ -102,10 +103,10 @@ def _condition(session: Session, one: Condition) -> ColumnElement[bool]:
 
 def _parameter(session: Session, one: Condition, name: str) -> ColumnElement[bool]:
     parameters: Any = col(Run.parameters)
-    return _fitting(session, one, parameters[name].as_string(), Run)
+    return fitting(session, one, parameters[name].as_string(), Run)
 
 
-def _fitting(session: Session, one: Condition, column: Any, table: type) -> ColumnElement[bool]:
+def fitting(session: Session, one: Condition, column: Any, table: type) -> ColumnElement[bool]:
     """Of a column of text: those of its values that meet the condition."""
     text = cast(column, String)
     values = session.connection().execute(select(text).select_from(table).distinct()).scalars()
@@ -113,16 +114,20 @@ def _fitting(session: Session, one: Condition, column: Any, table: type) -> Colu
 
 
 def _metadata(session: Session, one: Condition, key: str) -> ColumnElement[bool]:
+    """Of a run: noted so itself, or its record, instance or template."""
+    found = noted_so(session, one, key, {Subject.RUN: col(Run.id), Subject.INSTANCE: col(Run.instance_id),
+                                         Subject.TEMPLATE: col(Run.template_id)})
+    records = select(Record.run_id).where(noted_so(session, one, key, {Subject.RECORD: col(Record.id)}))
+    return or_(found, col(Run.id).in_(records))
+
+
+def noted_so(session: Session, one: Condition, key: str, ids: Mapping[Subject, Any]) -> ColumnElement[bool]:
+    """Whether one of the things has a value of that key that fits. ids: kind of thing → column with its id."""
     values = [value for value in session.exec(select(Metadata.value).where(Metadata.key == key).distinct()) if meets(one, value)]
     if not values:
         return false()
-
-    def noted(kind: Subject) -> Any:
-        return select(Metadata.subject_id).where(Metadata.subject == kind, Metadata.key == key, _one_of(col(Metadata.value), values))
-
-    of_records = select(Record.run_id).where(col(Record.id).in_(noted(Subject.RECORD)))
-    return or_(col(Run.id).in_(noted(Subject.RUN)), col(Run.instance_id).in_(noted(Subject.INSTANCE)),
-               col(Run.template_id).in_(noted(Subject.TEMPLATE)), col(Run.id).in_(of_records))
+    noted = select(Metadata.subject_id).where(Metadata.key == key, _one_of(col(Metadata.value), values))
+    return or_(*(column.in_(noted.where(Metadata.subject == kind)) for kind, column in ids.items()))
 
 
 def _one_of(column: Any, values: list[str]) -> ColumnElement[bool]:
@@ -132,7 +137,7 @@ def _one_of(column: Any, values: list[str]) -> ColumnElement[bool]:
     return column.in_(bindparam(None, values, expanding=True, literal_execute=True, unique=True, type_=String()))
 
 
-def _compared(one: Condition, column: Any, read: Callable[[str], Any]) -> ColumnElement[bool]:
+def compared(one: Condition, column: Any, read: Callable[[str], Any]) -> ColumnElement[bool]:
     if one.operator == "~":
         raise InvalidInput(f"'{one.name}' is no text: it cannot be asked what it contains", where="~", next="Use = != < <= > >=")
     clause: ColumnElement[bool] = OPERATORS[one.operator](column, read(one.value))
@@ -147,7 +152,7 @@ def _number(one: Condition, text: str) -> float:
     return found[1]
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
     try:
         read = datetime.fromisoformat(text)
     except ValueError:

@@ -125,9 +125,10 @@ class Instance:
         return results.invocations(self._access, run)
 
     def start(self, *, environment: Literal["inherit", "fresh"] | None = None, template: Definition | None = None,
-              **parameters: Any) -> Run:
-        """The next run, with these parameter values; the others are as in the last. template: what the instance becomes before that."""
-        run = runs.start(self.id, parameters, environment=environment, template=template)
+              inputs: Sequence[str] = (), **parameters: Any) -> Run:
+        """The next run, with these parameter values; the others are as in the last. template: what the instance becomes before that.
+        inputs: files of records, as `net/1:nodes/a/archive/trace=b:/root/trace`."""
+        run = runs.start(self.id, parameters, environment=environment, template=template, inputs=inputs)
         if template is not None:
             self._look_again()
         return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlmodel import col, select
@@ -19,6 +19,7 @@ from models.tables import ActivityEvent, Run
 from models.templates import load_spec
 from swapbed import ending
 from swapbed.access import Access
+from swapbed.inputs import inputs_of
 from swapbed.launch import launch
 from swapbed.lifecycle import pass_on, project
 from swapbed.present.progress import Report, quiet
@@ -33,10 +34,11 @@ POLL_S = 0.1
 
 
 def start(instance: str, parameters: Mapping[str, Any] | None = None, *, environment: EnvironmentOfRun | None = None,
-          template: Definition | None = None, report: Report = quiet) -> Run:
+          template: Definition | None = None, inputs: Iterable[str] = (), report: Report = quiet) -> Run:
     """The next run begins, with these parameter values and the last run's for the others. Raises Conflict while one is going on.
 
     template: what the instance is to become before that (`name@4`, or a source); see `swapbed.modifying.modify`.
+    inputs: files of records that it is to find, as `net/1:nodes/a/archive/trace=b:/root/trace`; see `swapbed.inputs`.
     """
     mine = project()
     with reading() as session:
@@ -46,10 +48,13 @@ def start(instance: str, parameters: Mapping[str, Any] | None = None, *, environ
         from swapbed.modifying import modify
 
         modify(row.id, template, parameters, report=report)
+    with reading() as session:
+        spec = load_spec(session, find_instance(session, mine, row.id).spec_id)
+    given = inputs_of(inputs, spec)
     with writing() as session:
         row = find_instance(session, mine, row.id)
-        values = checked(load_spec(session, row.spec_id), parameters or {}, row.name)
-        run = define_run(session, row, created_by=user(), parameters=values, environment_of_run=environment)
+        values = checked(spec, parameters or {}, row.name)
+        run = define_run(session, row, created_by=user(), parameters=values, environment_of_run=environment, inputs=given)
     launch("start_run", pass_on(report), run_id=run.id)
     return by_id(run.id)
 

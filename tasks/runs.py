@@ -10,7 +10,7 @@ from prefect import task
 from sqlmodel import Session, col, func, select
 
 from models.database import reading, writing
-from models.errors import HostLost, HostProblem, NotFound, TimedOut
+from models.errors import HostLost, HostProblem, NotFound, SwapbedError, TimedOut
 from models.instances import current_run, define_run, instance_by_id, run_by_id
 from models.leases import Lease
 from models.protocol.conductor import ActivityLine, ActivityLines, RunInfo, Runs, Since, StartRun, StopRun
@@ -20,6 +20,7 @@ from models.tables import ActivityEvent, Run
 from models.tables.columns import now
 from models.transition import transition
 from tasks.daemons import ask_conductor, revive_conductor
+from tasks.inputs import give_inputs
 from tasks.keeping import define_record, keep_on_hosts, prepare_on_hosts
 from tasks.progress import report
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
@@ -45,10 +46,20 @@ def begin_run(run_id: str, lease: str, pristine: bool = False) -> None:
     info = ask_conductor(run.instance_id, "run", Nothing(), Runs).current
     if info is None or info.number != run.number:
         prepare_on_hosts(run, held, fresh=run.environment_of_run == "fresh" and not pristine)
+        _give_inputs(run, held)
         wanted = StartRun.model_validate({"number": run.number, "parameters": run.parameters, "environment_of_run": run.environment_of_run})
         info = ask_conductor(run.instance_id, "start_run", wanted, RunInfo)
     with writing() as session:
         transition(session, Run, run_id, RunState.RUNNING, lease=held, begin_ns=info.zero_ns or info.began_ns, began_at=info.began_at)
+
+
+def _give_inputs(run: Run, lease: Lease) -> None:
+    """A run whose inputs cannot be had does not begin."""
+    try:
+        give_inputs(run)
+    except SwapbedError as error:
+        refuse_run(run.id, lease, str(error))
+        raise
 
 
 @task(task_run_name="end run", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)

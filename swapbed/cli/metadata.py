@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from swapbed.cli.options import FormatOption
 from swapbed.present.output import Format, print_json, print_text, table
+
+
+class Kind(StrEnum):
+    RUN, TEMPLATE, INSTANCE = "run", "template", "instance"
+
 
 group = typer.Typer(no_args_is_help=True, help="Metadata: names, descriptions, any notes, with their history.")
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="template:NAME@3, instance:NAME, run:INSTANCE/2,"
@@ -58,10 +64,14 @@ def history(subject: SubjectArgument, output: FormatOption = Format.TABLE) -> No
 def search(query: Annotated[str, typer.Argument(help=f"like 'delay > 10ms and outcome = ok'; names: {QUERY_HELP}")],
            limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="the newest so many")] = 100,
            every: Annotated[bool, typer.Option("--all", "-a", help="hidden ones, too")] = False,
+           kind: Annotated[Kind, typer.Option(help="what to find; a run comes with its record")] = Kind.RUN,
            output: FormatOption = Format.TABLE) -> None:
-    """Find runs, and their records, by parameters, metadata, outcome and time."""
+    """Find runs, and their records, by parameters, metadata, outcome and time; or templates or instances, by facts and metadata."""
     from swapbed.finding import search as find
 
+    if kind is not Kind.RUN:
+        _search_others(query, kind, limit, every, output)
+        return
     found = find(query, limit=limit, hidden=every)
     if output is Format.JSON:
         print_json(found)
@@ -69,6 +79,18 @@ def search(query: Annotated[str, typer.Argument(help=f"like 'delay > 10ms and ou
         print_text(table(None, ("run", "template", "outcome", "began", "record", "parameters"), [
             (f"{one.instance}/{one.run}", one.template, one.outcome or one.state, f"{one.began_at:%Y-%m-%d %H:%M}" if one.began_at else "",
              one.record, " ".join(f"{name}={value}" for name, value in one.parameters.items())) for one in found]))
+
+
+def _search_others(query: str, kind: Kind, limit: int, every: bool, output: Format) -> None:
+    from swapbed.finding_others import search_others
+
+    found = search_others("template" if kind is Kind.TEMPLATE else "instance", query, limit=limit, hidden=every)
+    if output is Format.JSON:
+        print_json(found)
+    else:
+        print_text(table(None, (kind.value, "state", "created", "by", "notes"), [
+            (one.name, one.state, f"{one.created_at:%Y-%m-%d %H:%M}", one.created_by,
+             " ".join(f"{key}={value}" for key, value in one.notes.items())) for one in found]))
 
 
 def _show(values: dict[str, str], output: Format) -> None:

@@ -11,6 +11,7 @@ from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption
 from swapbed.present.output import Format
 
 ENVIRONMENT_HELP = "files in nodes as the last run left them, or as after instantiation; default: as the template says"
+INPUT_HELP = "a file or directory of another run's record, for a node; may be repeated"
 TEMPLATE_HELP = "what the instance is to become first, as `name@4` or a file: what is the same goes on undisturbed"
 UNTIL_HELP = "over: stopped; quiet: nothing more will happen by itself; idle: nor does any program run"
 group = typer.Typer(no_args_is_help=True, help="Runs: units of work in an instance, one after the other.")
@@ -31,6 +32,7 @@ class Environment(StrEnum):
 def start(instance: InstanceArgument, parameters: ParameterOption = None,
           environment: Annotated[Environment | None, typer.Option(help=ENVIRONMENT_HELP)] = None,
           template: Annotated[str | None, typer.Option(metavar="TEMPLATE", help=TEMPLATE_HELP)] = None,
+          inputs: Annotated[list[str] | None, typer.Option("--input", metavar="RECORD:PATH=NODE:TARGET", help=INPUT_HELP)] = None,
           output: FormatOption = Format.TABLE) -> None:
     """Begin the next run. Parameters that are not named are as in the last run."""
     from swapbed import runs
@@ -40,7 +42,7 @@ def start(instance: InstanceArgument, parameters: ParameterOption = None,
 
     with progress() as report:
         run = runs.start(instance, assignments(parameters), environment=environment.value if environment else None, template=template,
-                         report=report)
+                         inputs=inputs or (), report=report)
     run_rows.show([run], output, one=True)
 
 

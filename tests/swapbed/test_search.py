@@ -115,3 +115,19 @@ def test_how_a_query_binds() -> None:
 def test_units_do_not_matter(left: int, right: int) -> None:
     for sign, expected in (("<", left < right), (">=", left >= right), ("=", left == right)):
         assert meets(Condition("x", sign, f"{right}us"), f"{left / 1000:.3f}ms") == expected
+
+
+def test_templates_and_instances_are_found_by_what_is_noted_on_them(runs: None) -> None:
+    metadata.annotate("template:study@1", {"purpose": "thesis", "budget": "30s"})
+    metadata.annotate("instance:net", {"room": "lab 3"})
+
+    def found(kind: str, query: str) -> list[str]:
+        return [one["name"] for one in command("search", query, "--kind", kind)]
+
+    assert found("template", "purpose = thesis") == found("template", "meta.budget > 10s and by = root") == ["study@1"]
+    assert found("template", "purpose = other") == found("template", "room ~ lab") == []
+    assert found("instance", "room ~ LAB and template = study") == found("instance", "not room = x and state = defined") == ["net"]
+    assert found("instance", "created < 2001-01-01") == [] and found("instance", "instance = net") == ["net"]
+    assert command("search", "purpose = thesis", "--kind", "template")[0]["notes"] == {"purpose": "thesis", "budget": "30s"}
+    said = CliRunner().invoke(app, ["search", "param.DELAY = 1ms", "--kind", "template"])
+    assert isinstance(said.exception, InvalidInput)
