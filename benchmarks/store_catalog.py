@@ -106,7 +106,7 @@ def project(report: Report, which: str, millions: list[float], found: dict[str, 
         size_gb = found["size"][-1] * PROJECTED_MILLIONS / 1000
         report.notes.append(
             f"{which}, {PROJECTED_MILLIONS:g} million chunks, projected from {millions[-2]:g} and {millions[-1]:g} million, not measured: "
-            f"insert {then['insert']:,.0f} chunks/s, look up {then['look up']:,.0f} hashes/s, {size_gb:.0f} GB; as long as that fits into memory")
+            f"insert {then['insert']:,.0f} chunks/s, look up {then['look up']:,.0f} hashes/s, {size_gb:.0f} GB; if that is in memory")
 
 
 def settle(on: Engine) -> None:

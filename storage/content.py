@@ -22,6 +22,7 @@ from storage.nodes import (
 )
 
 BATCH_CHUNKS = 1024
+PIECES_AT_ONCE = 64  # looked at together: asking after each whether it is done would cost more than hashing it
 
 
 class Batch:
@@ -111,7 +112,8 @@ class ContentWriter:
             assert again is not None
             self._pieces.append((*self._batcher.add(piece, again), piece.nbytes))
             self.size += piece.nbytes
-        self._advance()
+        if not len(self._pieces) % PIECES_AT_ONCE:
+            self._advance()
 
     def reuse(self, segment: Record) -> None:
         """A whole segment as it is known from before; images only, at a segment's beginning."""

@@ -30,9 +30,9 @@ def read_file(fd: int, size: int, writer: ContentWriter, reopen: Opener) -> None
 
 def read_image(fd: int, start: int, end: int, writer: ContentWriter, reopen: Opener) -> None:
     """The part of an image from start, a multiple of BUFFER_BYTES, to end."""
-    at = start
+    at, extents = start, _Extents(fd)
     while at < end:
-        data = _next_data(fd, at, end)
+        data = extents.next_data(at, end)
         while at < data:
             step = min(BUFFER_BYTES, end - at)
             writer.add(Hole(step))
@@ -49,10 +49,10 @@ def read_image(fd: int, start: int, end: int, writer: ContentWriter, reopen: Ope
 
 
 def _read_long(fd: int, size: int, writer: ContentWriter, reopen: Opener) -> None:
-    cutter = FileCutter()
+    cutter, extents = FileCutter(), _Extents(fd)
     at = offset = 0
     while at < size:
-        data = _next_data(fd, at, size)
+        data = extents.next_data(at, size)
         if data > at:
             for piece in cutter.skip(data - at):
                 offset = _add(writer, piece, offset, reopen)
@@ -101,12 +101,22 @@ def _add(writer: ContentWriter, piece: memoryview | Hole, offset: int, reopen: O
     return offset + piece.nbytes
 
 
-def _next_data(fd: int, at: int, end: int) -> int:
-    """Where the buffer begins that has the next byte which is not in a hole: a multiple of BUFFER_BYTES, or the end if there is none."""
-    try:
-        data = os.lseek(fd, at, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # a hole up to the file's end, which may have come nearer since
-            return min(end, max(at, os.fstat(fd).st_size))
-        return at  # this file system cannot tell
-    return min(end, data - data % BUFFER_BYTES) if data > at else at
+class _Extents:
+    """Where one file has data. Asked for once per extent: some file systems take a millisecond to answer."""
+
+    def __init__(self, fd: int):
+        self._fd, self._data_until = fd, 0
+
+    def next_data(self, at: int, end: int) -> int:
+        """Where the buffer begins that has the next byte which is in no hole: a multiple of BUFFER_BYTES, or the end if there is none."""
+        if at < self._data_until:
+            return at
+        try:
+            data = os.lseek(self._fd, at, os.SEEK_DATA)
+            self._data_until = os.lseek(self._fd, data, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a hole up to the file's end, which may have come nearer since
+                return min(end, max(at, os.fstat(self._fd).st_size))
+            self._data_until = end  # this file system cannot tell
+            return at
+        return min(end, data - data % BUFFER_BYTES) if data > at else at

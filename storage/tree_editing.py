@@ -96,7 +96,7 @@ class _Editor:
     def _file(self, name: bytes, content: bytes) -> Entry:
         writer = ContentWriter(self._batcher)
         offset = 0
-        for piece in cut_file(bytearray(content)):
+        for piece in cut_file(content):
             size = piece.nbytes if isinstance(piece, memoryview) else piece.size
             writer.add(piece, lambda start=offset, length=size: content[start:start + length])  # type: ignore[misc]
             offset += size
