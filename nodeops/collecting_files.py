@@ -14,6 +14,7 @@ from nodeops.init.files import NodeFiles
 from nodeops.layout import NodeLayout
 from nodeops.reach import init_socket
 from nodeops.staging import Staged, Staging
+from nodeops.vm import ports
 
 OURS = ("swapbed/logs/", "swapbed/archive/", "swapbed/runs/", "swapbed/run/")  # kept otherwise, or nobody's
 WILD = frozenset("*?[")
@@ -21,6 +22,9 @@ WILD = frozenset("*?[")
 
 def collect(node: NodeLayout, spec: Spec, target: Path, begin_ns: int, staged: Staged) -> None:
     """Below target with their paths in the node. begin_ns: wall clock; what changed before is not the run's doing."""
+    if spec.collect.everything and ports.is_vm(node.root):
+        staged.left_out.append("what a VM changed cannot be told from what it had: name paths to collect")
+        return
     if spec.collect.everything:
         changed = Staging(take=lambda path, info: info.st_ctime_ns >= begin_ns and not path.startswith(OURS), staged=staged)
         changed.stage(node.upper, target)

@@ -31,6 +31,7 @@ from nodeops.instance import InstanceRecord, holding, layout_of, read_spec, the_
 from nodeops.layout import InstanceLayout, NodeLayout
 from nodeops.staging import Staged, Staging
 from nodeops.surroundings import surroundings
+from nodeops.vm import keeping, ports
 from nodeops.whole_file import write_whole
 from nodeops.wires.client import WiresClient
 
@@ -109,7 +110,9 @@ def _keep_node(node: NodeLayout, spec: Spec, number: int, target: Path, begin_ns
     """A node that died has put nothing away: what it left where it stood is copied."""
     put_away = node.upper / "swapbed" / "runs" / str(number)
     linking, copying = Staging(copy=lambda path, info: False), Staging()
-    if put_away.is_dir():
+    if ports.is_vm(node.root):
+        keeping.keep(node, number, target, copying.staged)
+    elif put_away.is_dir():
         linking.stage(put_away, target)
         copying.staged = linking.staged
     else:
