@@ -21,7 +21,9 @@ parameters:
   COUNT: {{default: 1, type: integer}}
 nodes: {{a: , b: , c: , d: }}
 links:
-  - {{name: wire, endpoints: [a, b, c, d], delay: 1ms}}
+  - {{name: ab, endpoints: [a, b], delay: 1ms}}
+  - {{name: bc, endpoints: [b, c], delay: 1ms}}
+  - {{name: cd, endpoints: [c, d], delay: 1ms}}
 agents:
   worker: {{node: a, command: "sleep {RUN_S}; echo RESULT count $COUNT"}}
 timeline:

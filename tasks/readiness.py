@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.database import reading
-from models.errors import HostProblem, SwapbedError
+from models.errors import Conflict, HostProblem, SwapbedError
 from models.instances import instance_by_id, run_by_id
 from models.leases import Lease
 from models.states import RunState
@@ -24,6 +24,8 @@ def make_ready(run_id: str, lease: str) -> None:
         if fatal:
             raise HostProblem(f"{_are(fatal)} dead since before this run", where=name,
                               next=f"`swapbed mend {name}` starts what is dead again; or destroy the instance")
+    except Conflict:  # somebody else's turn: it may be tried again
+        raise
     except SwapbedError as error:
         refuse_run(run_id, Lease.parse(lease), str(error))
         raise
