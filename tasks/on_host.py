@@ -17,6 +17,7 @@ from models.templates import load_spec
 from tasks.datastores import directory_of
 from tasks.progress import Watch
 from tasks.sessions import HostReference, session_with
+from tasks.vm_images import images_of
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
 
@@ -54,6 +55,7 @@ def _wanted(instance_id: str, host: HostReference, lease: Lease) -> Create:
             raise Conflict(f"the instance is {instance.state}: nothing of it is created any more", where=instance.name)
         nodes = tuple(place.node for place in placements(session, instance_id) if place.host_id == host.id)
         project = session.get_one(Project, instance.project_id)
-        return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes,
-                      spec=load_spec(session, instance.spec_id), datastore=_datastore(session, instance, project),
+        spec = load_spec(session, instance.spec_id)
+        return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes, spec=spec,
+                      images=images_of(project.name, spec), datastore=_datastore(session, instance, project),
                       daemons=DAEMONS if host.id == instance.home_id else ("wires",))

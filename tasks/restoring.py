@@ -24,6 +24,7 @@ from tasks.keeping import prepare_on_hosts
 from tasks.places import be_placed_and_up
 from tasks.progress import Watch, report
 from tasks.sessions import HostReference, session_with
+from tasks.vm_images import images_of
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
 
@@ -56,8 +57,9 @@ def restore_on_host(instance_id: str, checkpoint_id: str, host: HostReference, l
     """The instance goes on when this returns."""
     with reading() as session:
         instance, checkpoint = instance_by_id(session, instance_id), checkpoint_by_id(session, checkpoint_id)
-        create = Create(instance=instance_id, name=instance.name, project=session.get_one(Project, instance.project_id).name,
-                        fence=Lease.parse(lease).fence, spec=load_spec(session, checkpoint.spec_id),
+        project, spec = session.get_one(Project, instance.project_id).name, load_spec(session, checkpoint.spec_id)
+        create = Create(instance=instance_id, name=instance.name, project=project, fence=Lease.parse(lease).fence, spec=spec,
+                        images=images_of(project, spec),
                         nodes=tuple(place.node for place in placements(session, instance_id)), daemons=DAEMONS)
         forked = checkpoint.instance_id != instance_id
         wanted = RestoreCheckpoint(checkpoint=instance_id, create=create, next_message=0 if forked else _next_message(session, instance),

@@ -41,6 +41,7 @@ boot=/swapbed/boot
 ports=$(cat $boot/ports 2>/dev/null || echo 1)
 while [ "$(ls /sys/class/virtio-ports 2>/dev/null | wc -l)" -lt $ports ]; do sleep 0.05; done
 [ ! -f $boot/network ] || . $boot/network
+set -- /dev/vport*
 root=
 for device in {ROOT_DEVICES}; do
     [ -n "$root" ] || [ ! -b $device ] || ! mount -t ext4 $device /disk 2>/dev/null || root=$device
@@ -53,11 +54,11 @@ if [ -n "$root" ]; then
     cp -a $boot/root/. /disk/
     for each in dev proc sys; do mount -o move /$each /disk/$each; done
     mount -t tmpfs tmpfs /disk/run
-    exec switch_root /disk /swapbed/init init /dev/vport*
+    exec switch_root /disk /swapbed/init init "$@"
 fi
 [ ! -d $boot/root ] || cp -a $boot/root/. /
 chmod 1777 /tmp /swapbed/archive
-exec /swapbed/init init /dev/vport*
+exec /swapbed/init init "$@"
 """
 
 

@@ -12,6 +12,7 @@ from swapbed.cli import (
     demo,
     event,
     host,
+    image,
     instance,
     link,
     mend,
@@ -46,5 +47,5 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 
 for noun in (spec, convert, template, instance, node, link, mend, event, run, record, recording, swap, sweep, metadata, deletion, store,
-             host, server, demo):
+             image, host, server, demo):
     noun.register(app)
