@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from benchmarks.table import Report, Row
 from models.errors import HostProblem
 
 MB = 10**6
+POLL_S = 0.01
 SHARES = {"a": 0.5, "b": 0.2, "c": 0.2, "d": 1.0}  # of 4 × 256 MB twice, 10 × 500 MB, 100,000 files, 2 GB
 
 
@@ -57,16 +59,25 @@ class Tool:
         return sum(path.stat().st_size for path in self.home.rglob("*") if path.is_file())
 
     def run(self, *command: str | Path, cwd: Path | None = None, **environment: str) -> Measured:
-        began = time.perf_counter()
-        process = subprocess.Popen([str(word) for word in command], cwd=cwd, env=os.environ | environment, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE)
-        assert process.stderr
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise HostProblem(f"{self.name} failed: {said.decode()[-500:]}", where=" ".join(map(str, command)))
-        return Measured(time.perf_counter() - began, usage.ru_maxrss * 1024)
+        with tempfile.TemporaryFile() as said:
+            began = time.perf_counter()
+            process = subprocess.Popen([str(word) for word in command], cwd=cwd, env=os.environ | environment, stdout=subprocess.DEVNULL,
+                                       stderr=said)
+            peak = 0
+            while process.poll() is None:
+                peak = max(peak, _peak_bytes(process.pid))
+                time.sleep(POLL_S)
+            elapsed_s = time.perf_counter() - began
+            if process.returncode:
+                said.seek(0)
+                raise HostProblem(f"{self.name} failed: {said.read().decode()[-500:]}", where=" ".join(map(str, command)))
+        return Measured(elapsed_s, peak)
+
+
+def _peak_bytes(pid: int) -> int:
+    """So far, of that program alone: what wait4 tells has in it what the process was before exec, a copy of this one."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
 
 
 class Swapbed(Tool):
