@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from languages.builder import Topology as topology
     from models.errors import ExperimentFailed as ExperimentFailed
     from models.errors import SwapbedError as SwapbedError
+    from swapbed.checkpoint_verbs import all_of as checkpoints
     from swapbed.finding import search as search
     from swapbed.instance import Instance as Instance
     from swapbed.instance import Link as Link
     from swapbed.instance import Node as Node
     from swapbed.instance import attach as attach
-    from swapbed.checkpoint_verbs import all_of as checkpoints
     from swapbed.instance import deploy as deploy
     from swapbed.instance import fork as fork
-    from swapbed.instance import swapin as swapin
     from swapbed.instance import living as instances
+    from swapbed.instance import swapin as swapin
     from swapbed.metadata import annotate as annotate
     from swapbed.metadata import notes as notes
     from swapbed.picture import graph as graph
@@ -54,9 +54,8 @@ _LAZY = {
 }
 
 __all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "checkpoints", "deploy",
-           "fork", "graph",
-           "import_record", "instances", "notes", "record", "recordings", "records", "search", "store", "swapin", "sweep", "templates", "topology",
-           "validate"]
+           "fork", "graph", "import_record", "instances", "notes", "record", "recordings", "records", "search", "store", "swapin",
+           "sweep", "templates", "topology", "validate"]
 
 
 def _check_floors() -> None:
