@@ -24,6 +24,7 @@ from sqlalchemy import Engine, text
 
 from models.database import connect, engine
 from models.settings import settings
+from swapbed.daemon import Daemon
 from swapbed.server import CLIENT_ENVIRONMENT
 
 ROOM = Path("/var/tmp")  # on the root file system, which can hold an overlay's upper layer
@@ -56,6 +57,8 @@ def state_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SWAPBED_STATE_DIR", str(directory))
     _forget()
     yield directory
+    for record in directory.rglob("*.process"):  # of a server or controller that some command started here
+        Daemon(record.parent, record.stem).stop()
     _forget()
     cgroups = [path for instance in _instances(directory / "swapbed.db") for where in ("", "*/")
                for path in Path("/sys/fs/cgroup").glob(f"{where}swapbed/{instance}")]
