@@ -23,9 +23,15 @@ class VirtualClock:
 
     def __init__(self, state: ClockState | None = None):
         self.state = state or ClockState(origin_ns=time.monotonic_ns())
+        self._last_ns: int | None = None
 
     def now_ns(self) -> int:
-        return self.at_ns(time.monotonic_ns())
+        now_ns = self.at_ns(time.monotonic_ns())
+        return now_ns if self._last_ns is None else min(now_ns, self._last_ns)
+
+    def end_at(self, monotonic_ns: int) -> None:
+        """It will be suspended at that instant: who comes to do so late has not read later times meanwhile."""
+        self._last_ns = self.at_ns(monotonic_ns)
 
     def at_ns(self, monotonic_ns: int) -> int:
         """Virtual time at an instant of this host's CLOCK_MONOTONIC."""
@@ -42,6 +48,7 @@ class VirtualClock:
         """Stand still from that instant (default: now) on; returns the virtual time of it. Suspending twice changes nothing."""
         frozen = self.at_ns(time.monotonic_ns() if monotonic_ns is None else monotonic_ns)
         self.state = ClockState(origin_ns=self.state.origin_ns, frozen_ns=frozen)
+        self._last_ns = None
         return frozen
 
     def resume(self, monotonic_ns: int | None = None) -> None:

@@ -21,13 +21,13 @@ STATE, EVENTS, OUTBOX = "conductor.json", "events.jsonl", "outbox.jsonl"
 class Suspension:
     def __init__(self, service: Service, waiting: Waiting):
         self.service, self.waiting = service, waiting
-        self._instant_ns: int | None = None
 
     def suspend(self, monotonic_ns: int | None) -> Suspended | Deferred:
         """What is due up to that instant is still fired; its orders are given after `resume` if there is no time for them any more."""
         if self.service.suspended:
             return Suspended(virtual_ns=self.service.clock.now_ns())
         instant_ns = time.monotonic_ns() if monotonic_ns is None else monotonic_ns
+        self.service.clock.end_at(instant_ns)
         delay_s = (instant_ns - time.monotonic_ns()) / 1e9
         return self.waiting.until(lambda: time.monotonic_ns() >= instant_ns, lambda: self._stand_still(instant_ns), delay_s,
                                   on_timeout=lambda: self._stand_still(instant_ns))
