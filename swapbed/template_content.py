@@ -52,8 +52,8 @@ def stored_content(project: Project, source: Source, evaluation: Evaluation, dir
     if evaluation.externals:
         found = merged(store, evaluation.externals, tree, source.directory, Pins.of(project.name, before))
         tree, pins = found.tree, found.pins
-    if tree is not None and not _is_pinned(store, tree.hash):
-        store.pin(RootKind.TEMPLATE, tree.hash, tree)
+    if tree is not None:
+        store.pin(RootKind.TEMPLATE, tree.hash, tree)  # one root for each datastore, whatever templates have it; this ends its transfers
     name = _name_of(directory, source) if directory else USUAL_DATASTORE if pins else None
     return Content(source.language, source.text, Path(source.name).name, parameters, tree.hash if tree else None, name, pins)
 
@@ -72,11 +72,6 @@ def _own_tree(store: Store, directory: Path) -> ManifestRef:
     if not directory.is_dir():
         raise InvalidInput("the datastore is no directory", where=str(directory))
     return store.store_tree(directory, TreePolicy.portable(MARKER)).manifest
-
-
-def _is_pinned(store: Store, datastore: str) -> bool:
-    """One root for each datastore, named by its hash, whatever templates have it."""
-    return any(root.name == datastore for root in store.roots(RootKind.TEMPLATE))
 
 
 def _name_of(directory: Path, source: Source) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from models.errors import HostProblem, TimedOut
 from models.settings import settings
 from nodeops.checkpoint.gate import Gate
 from nodeops.checkpoint.spool import NodeSpool
+from nodeops.identity import ProcessIdentity
 
 COMMON = ("-v2", "-o", "log", "--tcp-established", "--file-locks", "--link-remap", "--manage-cgroups=ignore", "--network-lock", "skip",
           "--ghost-limit", "4G")
-PIDFILE, LOG_LINES, PARALLEL = "pid", 4, 2
+PIDFILE, IDENTITY, LOG_LINES, PARALLEL = "pid", "criu.process", 4, 2
 PATIENCE_S = 120.0
 DUMPED, READY = "post-dump", "pre-resume"  # CRIU's names of the steps at which it is held
 
@@ -30,8 +35,9 @@ class Criu:
         spool.work.mkdir()
         self.gate = Gate(spool.work, step)
         command = [settings().criu, *arguments, "-D", spool.images, "-W", spool.work, *COMMON, "--action-script", self.gate.script]
+        introduced = partial(_introduce, spool.work, os.getpid(), before)
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
-                                        pass_fds=pass_fds, start_new_session=True, preexec_fn=before)
+                                        pass_fds=pass_fds, start_new_session=True, preexec_fn=introduced)
 
     def proceed(self) -> None:
         self.gate.open()
@@ -64,6 +70,24 @@ class Criu:
                 self.process.wait()
         self.gate.close()
         shutil.rmtree(self._work)
+
+
+def _introduce(work: Path, master: int, before: Callable[[], None] | None) -> None:
+    """In the child, before it becomes CRIU: whoever cleans up after a dead master must find it, or it must not begin at all."""
+    (work / IDENTITY).write_text(ProcessIdentity.own().model_dump_json())
+    if os.getppid() != master:
+        os._exit(1)
+    if before is not None:
+        before()
+
+
+def orphans(work: Path) -> list[ProcessIdentity]:
+    """The CRIU that works there, if it lives."""
+    try:
+        identity = ProcessIdentity.model_validate_json((work / IDENTITY).read_text())
+    except (FileNotFoundError, ValidationError):
+        return []
+    return [identity] if identity.alive() else []
 
 
 def in_turns(nodes: Sequence[str], begin: Callable[[str], Criu], at_gate: Callable[[str, Criu, int], None],

@@ -14,12 +14,14 @@ from models.protocol.host import Capture, CheckpointRestored, RestoreCheckpoint
 from models.settings import settings
 from nodeops import cgroups
 from nodeops.checkpoint.capture import capture, go_on_in_place
+from nodeops.checkpoint.criu import orphans
 from nodeops.checkpoint.patience import with_probes
 from nodeops.checkpoint.rebinding import rebind
 from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.restore import restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
+from nodeops.identity import ProcessIdentity
 from nodeops.instance import holding, layout_of, read_record, the_record
 from nodeops.layout import InstanceLayout
 
@@ -86,19 +88,21 @@ def _frozen_after_ns(spool: Spool, node: str) -> int:
 
 
 def _let_go(spool: Spool, layout: InstanceLayout, nodes: tuple[str, ...]) -> None:
-    """A CRIU whose master has died is told at its gate that the dump has failed; then it leaves the processes as they were."""
-    gates = []
+    """A CRIU whose master has died is told at its gate that the dump has failed; then it leaves the processes as they were: frozen,
+    if it found them frozen, so nobody may be thawed before it is gone."""
+    gates, working = [], list[ProcessIdentity]()
     try:
         for work in spool.root.glob("nodes/*/work"):
+            working += orphans(work)
             for name in ("arrived", "go"):
                 if (work / name).exists():
                     gates.append(os.open(work / name, os.O_RDWR | os.O_CLOEXEC))
                     if name == "go":
                         os.write(gates[-1], b"no\n")
         deadline = time.monotonic() + LET_GO_S
-        while traced := [node for node in nodes if _is_traced(cgroups.node_cgroup(layout.root.name, node))]:
+        while any(each.alive() for each in working) or any(_is_traced(cgroups.node_cgroup(layout.root.name, node)) for node in nodes):
             if time.monotonic() > deadline:
-                raise TimedOut("CRIU does not let go of the node's processes", where=traced[0])
+                raise TimedOut("CRIU does not let go of the nodes' processes", where=layout.root.name)
             time.sleep(0.01)
     finally:
         for gate in gates:

@@ -62,7 +62,7 @@ def test_a_file_system_that_cannot_hold_what_nodes_change(place: Path, tmp_path:
 
 def test_a_disk_that_is_nearly_full(place: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64M", "tmpfs", place], check=True)
-    _refused("MiB of disk are free", "512 MiB are wanted", "Make room")
+    _refused("MiB of disk are free", "512 are wanted", "Make room")
     _nothing_is_left(place)
 
 

@@ -89,5 +89,5 @@ def test_the_notebook_is_executed() -> None:
     cells = {cell["source"].splitlines()[0]: cell["outputs"] for cell in notebook.cells if cell["cell_type"] == "code"}
     shown, (ping,), link, run, gone = cells.values()
     assert "<svg" in shown[-1]["data"]["text/html"] and "bottleneck" in shown[-1]["data"]["text/html"]
-    assert "3 received" in ping["text"] and "15 ms" in link[-1]["data"]["text/html"]
+    assert re.search("[123] received", ping["text"]) and "15 ms" in link[-1]["data"]["text/html"]
     assert "ok" in run[-1]["data"]["text/plain"] and not gone

@@ -25,7 +25,7 @@ from storage.object_url import open_objects
 from storage.pack import PREFIX
 from storage.s3_objects import S3Objects
 from storage.s3_server import S3Server, start_juicefs
-from swapbed import server, store_server
+from swapbed import launch, server, store_server
 from tests.storage.faulty_proxy import FaultyProxy
 from tests.swapbed.conftest import COMMAND, Cli, Said
 
@@ -100,7 +100,9 @@ def test_they_tell_what_is_there(state_dir: Path, cli: Cli) -> None:
     assert cli("store", "frobnicate").returncode == 2
 
 
-def test_garbage_is_told_then_condemned_then_freed(prefect_server: str, state_dir: Path, cli: Cli) -> None:
+def test_garbage_is_told_then_condemned_then_freed(prefect_server: str, state_dir: Path, cli: Cli,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "PATIENCE_S", 1.0)
     try:
         study(cli, "kept")
         study(cli, "gone")

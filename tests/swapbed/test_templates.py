@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 import swapbed
 from models.database import reading
 from models.errors import Conflict, InvalidInput, NotFound
 from models.manifest import FileKind
-from models.tables import Template
+from models.states import TransferState
+from models.tables import SCHEMA, Template
 from models.templates import find_template, project_named
 from storage.roots import RootKind
 from storage.store import Store
@@ -178,3 +180,11 @@ def test_deploy_by_name_takes_the_files_from_the_store(installation: Path, tmp_p
     with reading() as session:
         newest = find_template(session, project_named(session, "default"), "kept")
     assert isinstance(newest, Template) and newest.number == 2
+
+
+def test_a_datastore_that_is_stored_again_leaves_no_transfer_open(study: Path) -> None:
+    """An open one keeps a collection from freeing anything, and whoever expunges waits for it."""
+    assert templates.create(study).template.digest == templates.create(study).template.digest
+    transfers = SCHEMA.tables["transfer"]
+    with reading() as session:
+        assert not session.connection().execute(select(transfers.c.id).where(transfers.c.state == TransferState.OPEN)).all()

@@ -17,14 +17,13 @@ from models.protocol.checkpoint import Captured, Life
 from models.protocol.control import Nothing, Progress
 from models.protocol.host import Capture, ChangeDaemon, ChangeInstance, CheckpointRestored, Create, DaemonStatus, RestoreCheckpoint
 from nodeops import daemons
-from nodeops.checkpoint.capture import capture
 from nodeops.checkpoint.criu import Criu
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.spooled import spool_of
-from nodeops.instance import holding, read_spec
+from nodeops.instance import read_spec
 from nodeops.layout import InstanceLayout
 from nodeops.session import Here, HostSession
-from tests.nodeops.checkpoint.test_swap import assert_flows_on, flow, quiet, swap_in, swap_out
+from tests.nodeops.checkpoint.test_swap import assert_flows_on, flow, swap_in, swap_out
 from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, wait_until
 
 CAPTURING, RESTORING = ("standing still", "dumped"), ("restored",)
@@ -92,16 +91,10 @@ def test_killed_at_every_step(make: Make, session: HostSession, victim: Victim) 
 
 
 @pytest.mark.timeout(60)
-def test_criu_killed_at_its_last_step(make: Make, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is written then, or all is there, and nobody has been let go."""
+def test_criu_killed_while_it_restores(make: Make, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its last step: all is there, and nobody has been let go. One that is killed while it dumps may do harm (docs/checkpoints.md)."""
     layout, spool = make(lan_spec("a", "b"), daemons=("wires", "conductor")), Spool(state_dir / "spool" / "c-1")
     flow(layout)
-    with monkeypatch.context() as patch, holding(layout, 1):
-        patch.setattr(Criu, "proceed", lambda self: self.process.kill())
-        with pytest.raises(HostProblem, match="CRIU failed"):
-            capture(layout, spool, Life(incarnation="test", epoch=0), quiet)
-    assert not spool.root.exists()
-    assert_flows_on(layout)
     swap_out(layout, spool)
     with monkeypatch.context() as patch:
         patch.setattr(Criu, "proceed", lambda self: self.process.kill())
