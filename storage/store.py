@@ -15,10 +15,12 @@ from typing import BinaryIO, TypeVar
 
 from sqlalchemy import Engine
 
-from models.database import engine
+from models.database import engine, writing
 from models.errors import NotFound
 from models.manifest import Difference, ListedFile, ManifestKind, ManifestRef, Stored, TreePolicy
 from models.settings import settings
+from models.states import TransferState
+from storage import transfers
 from storage.carrying import take_manifest, write_manifest
 from storage.catalog import Catalog
 from storage.collections import Collection, read_collection, store_collection
@@ -44,6 +46,15 @@ class Store:
     def __init__(self, on: Engine, objects: ObjectStore, project: str, level: int = LEVEL, trusting: str = ""):
         self.catalog, self.objects, self.level, self.trusting = Catalog(on, project), objects, level, trusting
         self._unpinned: dict[str, set[str]] = {}  # transfers that keep what was stored from being collected, by manifest
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What has been stored by this object and is not pinned by now never will be: no collection has to wait for it."""
+        with writing(self.catalog.on) as session:
+            transfers.end(session, set[str]().union(*self._unpinned.values()), TransferState.ABORTED)
+        self._unpinned.clear()
 
     @staticmethod
     def of(project: str | None = None, trusting: str = "") -> Store:

@@ -45,7 +45,11 @@ def import_(source: Path, *, name: str | None = None) -> Known:
     Conflict where the template's name is another tree's, or a run of that id is another one. Nothing has been added then.
     """
     mine = project()
-    store = Store.of(mine.name)
+    with Store.of(mine.name) as store:
+        return _imported(store, mine, source, name)
+
+
+def _imported(store: Store, mine: Project, source: Path, name: str | None) -> Known:
     with _opened(source) as place:
         incoming = _read(place, source, mine)
         with reading() as session:

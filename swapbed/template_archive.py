@@ -65,7 +65,8 @@ def import_(archive: Path, *, name: str | None = None) -> Template:
         check_chain(chain, str(archive))
         with reading() as session:
             check_name(session, mine, chain, name)
-        take_datastores(Store.of(mine.name), chain, place / DATASTORES)
+        with Store.of(mine.name) as store:
+            take_datastores(store, chain, place / DATASTORES)
         with writing() as session:
             made = add_chain(session, mine, chain, name)
             take_notes(session, notes, named(made))

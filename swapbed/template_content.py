@@ -46,14 +46,14 @@ def stored_content(project: Project, source: Source, evaluation: Evaluation, dir
     files of their own. Raises InvalidInput for sockets, devices and the like, HostProblem for what cannot be read.
     """
     parameters = tuple(parameter.model_copy(update={"value": parameter.default or ""}) for parameter in evaluation.spec.parameters)
-    store = Store.of(project.name)
-    tree = _own_tree(store, directory) if directory else None
     pins: tuple[dict[str, Any], ...] = ()
-    if evaluation.externals:
-        found = merged(store, evaluation.externals, tree, source.directory, Pins.of(project.name, before))
-        tree, pins = found.tree, found.pins
-    if tree is not None:
-        store.pin(RootKind.TEMPLATE, tree.hash, tree)  # one root for each datastore, whatever templates have it; this ends its transfers
+    with Store.of(project.name) as store:
+        tree = _own_tree(store, directory) if directory else None
+        if evaluation.externals:
+            found = merged(store, evaluation.externals, tree, source.directory, Pins.of(project.name, before))
+            tree, pins = found.tree, found.pins
+        if tree is not None:
+            store.pin(RootKind.TEMPLATE, tree.hash, tree)  # one root for each datastore, whatever templates have it; it ends its transfers
     name = _name_of(directory, source) if directory else USUAL_DATASTORE if pins else None
     return Content(source.language, source.text, Path(source.name).name, parameters, tree.hash if tree else None, name, pins)
 
