@@ -26,13 +26,13 @@ def ahead_ns(layout: InstanceLayout) -> dict[str, int]:
 
 
 def sizes(spool: Spool) -> dict[str, int]:
-    """By kind of state: bytes of CRIU's images, processes, frames held, files of the nodes."""
+    """By kind of state: bytes of CRIU's images, processes, frames held, files of the nodes (but for those just being written)."""
     nodes = [spool.node(name) for name in spool.read().nodes]
     pipes = [SavedPipe.model_validate_json(path.read_bytes()) for path in spool.wires.rglob("*.json")]
     return {"images": sum(file.stat().st_size for node in nodes for file in node.images.iterdir()),
             "processes": sum(len(node.read().processes) for node in nodes),
             "frames": sum(len(pipe.pipe.held) + len(pipe.early) for pipe in pipes),
-            "files": sum(1 for node in nodes for _ in node.upper.rglob("*")),
+            "files": sum(1 for node in nodes for file in node.upper.rglob("*") if file.suffix != ".new"),
             "conductor": sum(file.stat().st_size for file in spool.conductor.iterdir())}
 
 
