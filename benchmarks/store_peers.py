@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Measured:
     memory_bytes: int
 
 
-class Tool:
+class Tool(ABC):
     """One way to keep generations of a directory. Each method that costs something is one process."""
 
     name = ""
@@ -47,13 +48,14 @@ class Tool:
     def __init__(self, home: Path, level: int):
         self.home, self.level = home, level
 
+    @abstractmethod
     def prepare(self) -> None: ...
 
-    def ingest(self, source: Path) -> Measured:
-        raise NotImplementedError
+    @abstractmethod
+    def ingest(self, source: Path) -> Measured: ...
 
-    def restore(self, target: Path) -> Measured:
-        raise NotImplementedError
+    @abstractmethod
+    def restore(self, target: Path) -> Measured: ...
 
     def size(self) -> int:
         return sum(path.stat().st_size for path in self.home.rglob("*") if path.is_file())
@@ -138,6 +140,9 @@ class Borg(Tool):
 
 class Casync(Tool):
     name, fsync = "casync", "never"
+
+    def prepare(self) -> None:
+        """Its store is made by the first who writes to it."""
 
     def ingest(self, source: Path) -> Measured:
         return self.run("casync", "make", "--compression=zstd", f"--store={self.home}/chunks.castr", self.home / "index.caidx", source)

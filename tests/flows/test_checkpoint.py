@@ -14,14 +14,12 @@ from models.database import reading, writing
 from models.errors import StoreProblem, SwapbedError
 from models.leases import Lease
 from models.protocol.checkpoint import Costs
-from models.protocol.host import ProgramEnded, RunProgram
 from models.settings import settings
 from models.states import CheckpointState, InstanceState
 from models.tables import Checkpoint, Instance
-from nodeops.session import HostSession
 from tasks.checkpoints import capture_on_host, host_of
 from tasks.work import change, working_on
-from tests.flows.test_swap import EXPERIMENT
+from tests.flows.test_swap import EXPERIMENT, said, spooled
 
 NOISE = "head -c 2000000 /dev/urandom > /noise"
 
@@ -38,16 +36,6 @@ def up(define: Callable[..., Instance]) -> Iterator[Instance]:
     yield instance
     load("destroy")(instance.id)
     assert not list(settings().instances_dir.iterdir())
-
-
-def said(instance: Instance, command: str) -> str:
-    with HostSession() as host:
-        return host.do("run", RunProgram(instance=instance.id, node="a", command=command), ProgramEnded).stdout.decode()
-
-
-def spooled() -> list[Path]:
-    directory = settings().state_dir / "spool" / "checkpoints"
-    return list(directory.iterdir()) if directory.exists() else []
 
 
 def assert_goes_on(instance: Instance, until: Callable[..., None]) -> None:

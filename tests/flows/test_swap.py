@@ -49,32 +49,32 @@ def up(define: Callable[..., Instance]) -> Iterator[Instance]:
     assert not list(settings().instances_dir.iterdir())
 
 
-def _said(instance: Instance, command: str) -> str:
+def said(instance: Instance, command: str) -> str:
     with HostSession() as host:
         return host.do("run", RunProgram(instance=instance.id, node="a", command=command), ProgramEnded).stdout.decode()
 
 
-def _spooled() -> list[Path]:
+def spooled() -> list[Path]:
     directory = settings().state_dir / "spool" / "checkpoints"
     return list(directory.iterdir()) if directory.exists() else []
 
 
 @pytest.mark.timeout(300)
 def test_out_and_in_twice_and_the_program_counts_on(up: Instance, look: Callable[[str], Instance], until: Callable[..., None]) -> None:
-    until(lambda: _said(up, "cat /count").strip() > "0")
+    until(lambda: said(up, "cat /count").strip() > "0")
     for epoch in (1, 2):
         done = swapout(up.id)
         assert look(up.id).state is InstanceState.SWAPPED_OUT
-        assert not list(settings().instances_dir.iterdir()) and not _spooled()
+        assert not list(settings().instances_dir.iterdir()) and not spooled()
         with reading() as session:
             last = checkpoints_of(session, up.id)[-1]
             assert (last.state, last.epoch, last.root) == (CheckpointState.DURABLE, epoch, done["root"])
             assert not placements(session, up.id)
         swapin(up.id)
-        assert look(up.id).state is InstanceState.UP and not _spooled()
-        before = int(_said(up, "cat /count") or 0)
-        until(lambda before=before: int(_said(up, "cat /count") or 0) > before)
-        assert _said(up, "ping -c 1 -W 2 b > /dev/null && echo heard") == "heard\n"
+        assert look(up.id).state is InstanceState.UP and not spooled()
+        before = int(said(up, "cat /count") or 0)
+        until(lambda before=before: int(said(up, "cat /count") or 0) > before)
+        assert said(up, "ping -c 1 -W 2 b > /dev/null && echo heard") == "heard\n"
     with reading() as session:
         first, second = checkpoints_of(session, up.id)
     assert second.parent_id == first.id and second.stored_bytes < first.stored_bytes
@@ -91,9 +91,9 @@ def test_a_store_that_refuses_leads_back_to_a_running_instance_and_a_damaged_one
         patch.setattr("tasks.work.RETRIES", 0)
         with pytest.raises(SwapbedError, match="full"):
             swapout(up.id)
-    assert look(up.id).state is InstanceState.UP and not _spooled()
-    before = int(_said(up, "cat /count") or 0)
-    until(lambda: int(_said(up, "cat /count") or 0) > before)
+    assert look(up.id).state is InstanceState.UP and not spooled()
+    before = int(said(up, "cat /count") or 0)
+    until(lambda: int(said(up, "cat /count") or 0) > before)
 
     swapout(up.id)
     packs = sorted((path for path in (settings().state_dir / "store").rglob("*") if path.is_file() and path.stat().st_size > 1 << 16),
@@ -104,7 +104,7 @@ def test_a_store_that_refuses_leads_back_to_a_running_instance_and_a_damaged_one
     with pytest.raises(SwapbedError):
         swapin(up.id)
     assert look(up.id).state is InstanceState.SWAPPED_OUT
-    assert not list(settings().instances_dir.iterdir()) and not _spooled()
+    assert not list(settings().instances_dir.iterdir()) and not spooled()
     for pack, content in contents.items():
         pack.write_bytes(content)
     swapin(up.id)

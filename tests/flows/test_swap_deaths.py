@@ -18,8 +18,8 @@ from models.settings import settings
 from models.states import InstanceState
 from models.tables import Instance
 from tests.flows.dying import steps
-from tests.flows.test_checkpoint import assert_goes_on, spooled
-from tests.flows.test_swap import EXPERIMENT
+from tests.flows.test_checkpoint import assert_goes_on
+from tests.flows.test_swap import EXPERIMENT, spooled
 
 UNDOING = ("resume_in_place", "back_to_swapped_out")  # called only when something else goes wrong
 REST = {"swapout": InstanceState.UP, "swapin": InstanceState.SWAPPED_OUT, "checkpoint": InstanceState.UP}
