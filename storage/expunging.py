@@ -26,6 +26,7 @@ from storage.roots import RootKind, unpin
 TRANSFER, PACK = SCHEMA.tables["transfer"], SCHEMA.tables["pack"]
 PATIENCE_S = 600.0
 POLL_S = 1.0
+BUSY_S, LOG_POLL_S = 60.0, 0.05
 
 
 class Expunged(Message):
@@ -78,14 +79,21 @@ def scrub_database(on: Engine) -> None:
                 connection.exec_driver_sql(f"VACUUM (FULL) {table}")
             connection.exec_driver_sql("CHECKPOINT")
         return
-    path = on.url.database or ""
-    with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as alone:
+    with contextlib.closing(sqlite3.connect(on.url.database or "", timeout=BUSY_S, isolation_level=None)) as alone:
         alone.execute("PRAGMA secure_delete = ON")
-        alone.execute("VACUUM")
-        busy = alone.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    if busy:
-        raise TimedOut("the database's write-ahead log could not be emptied: somebody reads for very long", where=path,
-                       next="Do it again")
+        scrub_file(alone)
+
+
+def scrub_file(alone: sqlite3.Connection) -> None:
+    """alone: to an SQLite database, outside of a transaction. Others may be at work in it."""
+    alone.execute("VACUUM")
+    deadline = time.monotonic() + BUSY_S
+    # SQLite's busy timeout covers readers, but not a checkpoint that another connection makes just now
+    while alone.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() >= deadline:
+            raise TimedOut("the database's write-ahead log could not be emptied: somebody reads for very long",
+                           where=alone.execute("PRAGMA database_list").fetchone()[2], next="Do it again")
+        time.sleep(LOG_POLL_S)
 
 
 def _report(found: Sequence[Collected], done: bool) -> Expunged:

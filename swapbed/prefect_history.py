@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from models.errors import StoreProblem, TimedOut
+from models.errors import StoreProblem
+from storage.expunging import BUSY_S, scrub_file
 from swapbed import server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 PAGE = 200
-BUSY_S = 30
 
 
 def forget(names: Collection[str], ids: Collection[str]) -> None:
@@ -79,10 +79,7 @@ def _scrub(flow_runs: list[str]) -> None:
             for table in ("artifact", "artifact_collection", "log"):
                 alone.execute(f"DELETE FROM {table} WHERE flow_run_id = ?", (run_id,))
             alone.execute("DELETE FROM events WHERE instr(related, ?) OR instr(resource, ?)", (run_id, run_id))
-        alone.execute("VACUUM")
-        if alone.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            raise TimedOut("the write-ahead log of Prefect's database could not be emptied: somebody reads for very long",
-                           where=str(_database()), next="Do it again")
+        scrub_file(alone)
 
 
 def _database() -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from models.database import writing
-from storage.expunging import expunge, scrub_database
+from storage.expunging import expunge, scrub_database, scrub_file
 from storage.roots import RootKind
 from storage.s3_objects import S3Objects
 from storage.seeking import holds, seek_in_database, seek_in_files, seek_in_store
@@ -61,6 +64,34 @@ def test_rows_and_dead_rows_are_looked_at(database: Engine) -> None:
     after = seek_in_database(database, SECRET)
     assert after.found == () and after.looked_at
     assert (database.dialect.name == "postgresql") == any("write-ahead log" in place for place in after.not_looked_at)
+
+
+def test_a_file_in_which_others_work_is_scrubbed(tmp_path: Path) -> None:
+    path, over = tmp_path / "x.db", threading.Event()
+
+    def works() -> None:
+        with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as other:
+            while not over.is_set():
+                other.execute("INSERT INTO t VALUES (randomblob(1000))")
+                other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as alone:
+        alone.execute("PRAGMA journal_mode = WAL")
+        alone.execute("PRAGMA secure_delete = ON")
+        alone.execute("CREATE TABLE t (b)")
+        others = [threading.Thread(target=works) for _ in range(2)]
+        for other in others:
+            other.start()
+        try:
+            for _ in range(10):
+                alone.execute("INSERT INTO t VALUES (?)", (SECRET,))
+                alone.execute("DELETE FROM t WHERE b = ?", (SECRET,))
+                scrub_file(alone)
+                assert seek_in_files([path, tmp_path / "x.db-wal"], SECRET).found == ()
+        finally:
+            over.set()
+            for other in others:
+                other.join()
 
 
 def test_it_is_found_across_windows(tmp_path: Path) -> None:
