@@ -23,6 +23,7 @@ from models.protocol.control import Nothing
 from models.protocol.host import ChangeInstance, Create, InstanceStatus
 from models.spec import Spec
 from models.templates import commit_source, project_named
+from nodeops.forked_agent import ForkedAgent
 from nodeops.session import HostSession
 from swapbed import server
 from swapbed.launch import launch
@@ -69,7 +70,7 @@ def flows(source: Source, spec: Spec) -> None:
 def work(spec: Spec) -> None:
     for operation, wanted, gives in (("create", Create(instance="i-benchmark", name="benchmark", spec=spec), InstanceStatus),
                                      ("destroy", ChangeInstance(instance="i-benchmark"), Nothing)):
-        with HostSession() as session:  # one each, as each command has its own
+        with HostSession(agent=ForkedAgent()) as session:  # one each, as each flow has its own
             session.do(operation, wanted, gives)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import IO, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -55,6 +55,23 @@ class OverSsh:
 Transport = Here | OverSsh
 
 
+class AgentProcess(Protocol):
+    """A host agent that listens: a Popen, or a `nodeops.forked_agent.ForkedAgent`."""
+
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def kill(self) -> None: ...
+
+
+def _begin(transport: Transport) -> AgentProcess:
+    return subprocess.Popen(transport.command([]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=os.environ | transport.environment, start_new_session=True)
+
+
 class HostSession:
     """Blocking; not for several threads, but as many sessions as one likes. Close it, or use it in a `with`.
 
@@ -62,11 +79,11 @@ class HostSession:
     knows whether the operation was done, and, all being idempotent, it is asked again in a new session.
     """
 
-    def __init__(self, transport: Transport | None = None):
+    def __init__(self, transport: Transport | None = None, agent: AgentProcess | None = None):
+        """agent: one that was begun already, at the other end of that transport."""
         self.transport: Transport = transport or Here()
         self._last_id = 0
-        self._process = subprocess.Popen(self.transport.command([]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                         env=os.environ | self.transport.environment, start_new_session=True)
+        self._process = agent or _begin(self.transport)
 
     def call(self, operation: str, arguments: BaseModel | None = None, progress: Callable[[Progress], None] | None = None) -> BaseModel:
         """One request and its reply, as OPERATIONS has them; `do` is the same for those who want the result's type known."""

@@ -5,6 +5,7 @@ The process talks to the command that launched it directly, over the connection 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import multiprocessing.forkserver
 import os
@@ -55,15 +56,16 @@ def start(flow: str, ids: Mapping[str, str], client: socket.socket | None = None
 
 def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_id: int) -> None:
     """The process. Its exit code is 0, that of the SwapbedError it ended with, or 1."""
+    gc.freeze()  # a collection of all that was imported would copy every page of it
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     told = Told(client, request_id) if client is not None else None
-    if told is not None:
-        threading.Thread(target=told.listen, daemon=True).start()
     try:
+        _expect_agents(flow, ids)
         if told is None:
             _call(flow, ids)
             return
+        threading.Thread(target=told.listen, daemon=True).start()
         with listening(told.progress):
             result = _call(flow, ids)
         told.send(Reply(id=request_id, result={"result": result}))
@@ -81,18 +83,22 @@ def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_i
         raise SystemExit(1) from error
 
 
+def _expect_agents(flow: str, ids: Mapping[str, str]) -> None:
+    from tasks.places import likely_hosts
+    from tasks.sessions import expect
+
+    for host in likely_hosts(ids, to_be_placed=flow == "instantiate"):
+        expect(host)
+
+
 def _call(flow: str, ids: dict[str, str]) -> dict:
     from prefect import tags
     from prefect.exceptions import CancelledRun
     from prefect.settings import get_current_settings
 
-    from tasks.places import likely_hosts
-    from tasks.sessions import expect
     from tasks.work import labels
 
     run = load(flow)
-    for host in likely_hosts(ids, to_be_placed=flow == "instantiate"):
-        expect(host)
     get_current_settings().flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
     with tags("swapbed", *labels(ids)):
         try:

@@ -219,7 +219,7 @@ def _fingerprint(api: str) -> str:
     """What a controller must have been started with: these settings, this server, this code (a thousandth of a second to look at)."""
     floors = Path(__file__).resolve().parent.parent
     newest = max(path.stat().st_mtime_ns for floor in FLOORS for path in (floors / floor).rglob("*.py"))
-    return hashlib.sha256(f"{settings().model_dump_json()} {api} {sys.executable} {floors} {newest}".encode()).hexdigest()
+    return hashlib.sha256(f"{settings().model_dump_json()} {api} {sys.prefix} {floors} {newest}".encode()).hexdigest()
 
 
 def _started_as(daemon: Daemon) -> str | None:

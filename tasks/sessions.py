@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from models.errors import Conflict, HostLost, SwapbedError
 from models.protocol.control import Message
 from models.tables import Host
+from nodeops.forked_agent import ForkedAgent
 from nodeops.session import Here, HostSession, OverSsh, Transport
 
 
@@ -69,8 +70,8 @@ def session_with(host: HostReference) -> Iterator[HostSession]:
 
 
 def expect(host: HostReference) -> None:
-    """Begin a session that will be needed: an agent takes a third of a second to import itself, in which others can work."""
-    _keep(host, HostSession(host.transport()))
+    """Begin a session that will be needed, while this process has one thread: here it is forked, elsewhere it imports itself meanwhile."""
+    _keep(host, HostSession(host.transport(), ForkedAgent() if host.address is None else None))
 
 
 def interrupt_others() -> None:

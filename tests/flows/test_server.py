@@ -94,6 +94,19 @@ def _a_killed_controller_is_replaced_and_a_stale_one_too(state_dir: Path) -> Non
     assert fresh is not None and fresh != stale and not stale.alive()
 
 
+def test_a_script_and_the_command_share_one_controller(state_dir: Path) -> None:
+    """They may call the same Python by different names."""
+    found = set()
+    try:
+        for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
+            subprocess.run([Path(sys.prefix, "bin", name), "-c", "from swapbed import server; server.ensure_controller('http://127.0.0.1:9/api')"],
+                           check=True)
+            found.add(server.status().controller)
+    finally:
+        server.down()
+    assert len(found) == 1 and None not in found
+
+
 def test_another_server_is_used_when_named(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example:4200/api")
     status = server.status()
