@@ -81,6 +81,13 @@ class Bench:
                 wires.change("link1", Arguments(direction=direction, bandwidth_bps=shaping.bandwidth_bps, delay_s=shaping.delay_s,
                                                 queue_limit=shaping.queue.limit))
 
+    def drain(self) -> None:
+        """What earlier traffic left in link1's queues is gone afterwards."""
+        self.shape(FAST)
+        before = -1
+        while (now := self.received(PACKETS, 0.2, "link1:")[0]) or before:
+            before = now
+
     def frames_per_s(self, rate: float, addresses: Sequence[str]) -> float:
         """Small frames that b's interfaces get while a sends at that rate."""
         sender = self.start("a", flood, rate, self.seconds + 1, SMALL_PAYLOAD_BYTES, *addresses)
@@ -237,6 +244,7 @@ def measure_delay(report: Report, made: Bench, what: str, times: int, delay_ms: 
 def measure_rates(report: Report, made: Bench, label: str, times: int, half_frames: float) -> None:
     for mbps in RATES_MBPS:
         frames_per_s = mbps * 10**6 / (FULL_PAYLOAD_BYTES + OVERHEAD_BYTES) / 8
+        made.drain()
         made.shape(Shaping(bandwidth_bps=mbps * 10**6, queue=Queue(limit=max(50, int(BACKLOG_S * frames_per_s)))))
         with made.background(half_frames - frames_per_s if len(made.addresses) > 1 else 0):
             rates = [made.rate_bps(mbps * 1e6) for _ in range(times)]
