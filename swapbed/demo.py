@@ -5,6 +5,8 @@ It consists of acts, each a function that does something on the stage and says w
 
 from __future__ import annotations
 
+import itertools
+import math
 import runpy
 import tempfile
 import time
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import ExperimentFailed, NotFound
 from models.states import RUN
-from swapbed import events, measurement, record_verbs, replaying, results, runs
+from swapbed import checkpoint_verbs, events, measurement, record_verbs, replaying, results, runs, swapping
 from swapbed.instance import Instance, deploy
 from swapbed.present import activity, records, run_rows, summary, topology, units
 from swapbed.present.output import print_text
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 WATCH_S = 0.3
+SWAPOUT_AFTER = 0.4  # of the flows' duration
+AWAY_S = 3.0
 
 
 @dataclass
@@ -49,22 +53,50 @@ def what_there_is(stage: Stage) -> Iterator[RenderableType]:
 
 
 def what_happens(stage: Stage) -> Iterator[RenderableType]:
-    """The run as it goes, until it is over."""
-    access, seen = stage.net._access, 0
+    """The run as it goes, until it is over. In the middle of it, it is not there for a while."""
+    access, seen, swapout_s = stage.net._access, 0, math.inf
+    duration_s = float(next(parameter.value for parameter in stage.net.spec.parameters if parameter.name == "DURATION"))
     yield "what happens, in seconds of the run:"
     while True:
         over = runs.latest(stage.net.id).state in RUN.final
         for line in events.happened(access, since=seen):
             seen = line.number + 1
             yield activity.sentence(line)
+            if (line.target, line.verb) == ("flows", "run") and swapout_s == math.inf:
+                swapout_s = time.monotonic() + SWAPOUT_AFTER * duration_s
         if over:
             break
+        if time.monotonic() >= swapout_s:
+            swapout_s = math.nan
+            yield from absence(stage)
         stage.report("the run is going on", 0, 0)
         time.sleep(WATCH_S)
     run = runs.latest(stage.net.id)
     yield run_rows.sentence(run_rows.RunShown.model_validate(run))
     if run.outcome != "ok":
         raise ExperimentFailed(f"the demo's run is {run.state}: {run.outcome}, {run.reason}", where=stage.net.name)
+
+
+def absence(stage: Stage) -> Iterator[RenderableType]:
+    begun_s = time.monotonic()
+    swapping.swapout(stage.net.name, report=stage.report)
+    saved = checkpoint_verbs.find_checkpoint(stage.net.name).row
+    assert saved.virtual_ns is not None
+    yield (f"[{saved.virtual_ns / 1e9:8.3f}]    swapout: everything stands still at this instant of its clock and leaves this host, processes, "
+           f"connections, frames in flight; {units.size(saved.stored_bytes)} in the store")
+    for left_s in range(round(AWAY_S), 0, -1):
+        stage.report(f"nothing of {stage.net.name} is on any host, for {left_s} s more", 0, 0)
+        time.sleep(1)
+    swapping.swapin(stage.net.name, report=stage.report)
+    yield f"[{saved.virtual_ns / 1e9:8.3f}]    swapin: it goes on there, after {units.duration(round(time.monotonic() - begun_s, 1))} of everybody else's time"
+
+
+def what_was_noticed(stage: Stage) -> Iterator[RenderableType]:
+    """By a program that sends twenty datagrams a second and has each sent back."""
+    trips = [tuple(map(float, line.split())) for line in stage.net["left1"].read("/swapbed/archive/rtt.txt").decode().splitlines()]
+    pauses_ms = [1000 * (later - sooner) for (sooner, _), (later, _) in itertools.pairwise(trips)]
+    yield (f"what its programs noticed of the swap: of {len(trips)} probes that came back, one each 50 ms, none was sent more than "
+           f"{max(pauses_ms):.0f} ms after the one before, and none was on its way longer than {max(trip for _, trip in trips):.0f} ms")
 
 
 def what_agents_did(stage: Stage) -> Iterator[RenderableType]:
@@ -108,7 +140,7 @@ def the_replay(stage: Stage) -> Iterator[RenderableType]:
     yield f"both were told the same, and the same happened in them; {files}" if found.same else f"not all happened as before; {files}"
 
 
-ACTS: tuple[Act, ...] = (what_there_is, what_happens, what_agents_did, what_links_do, pictures, the_record, the_replay)
+ACTS: tuple[Act, ...] = (what_there_is, what_happens, what_was_noticed, what_agents_did, what_links_do, pictures, the_record, the_replay)
 
 
 def play(report: Report, parameters: dict[str, Any], acts: tuple[Act, ...] = ACTS) -> None:

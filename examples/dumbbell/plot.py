@@ -4,15 +4,12 @@
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 import swapbed
-
-PROBE = re.compile(r"^\[(?P<time>[\d.]+)\] .* time=(?P<rtt>[\d.]+) ms", re.MULTILINE)
 
 
 def throughput(report: dict) -> tuple[list[float], list[float]]:
@@ -22,10 +19,9 @@ def throughput(report: dict) -> tuple[list[float], list[float]]:
 
 
 def queueing(text: str) -> tuple[list[float], list[float]]:
-    """Seconds since the first probe, and milliseconds that its round trip exceeds the shortest one by."""
-    probes = [(float(m["time"]), float(m["rtt"])) for m in PROBE.finditer(text)]
-    least = min(rtt for _, rtt in probes)
-    return [time - probes[0][0] for time, _ in probes], [rtt - least for _, rtt in probes]
+    """Seconds of the probe, and milliseconds that its round trip exceeds the shortest one by."""
+    times, trips = zip(*(map(float, line.split()) for line in text.splitlines()), strict=True)
+    return list(times), [trip - min(trips) for trip in trips]
 
 
 def plot(net: swapbed.Instance, picture: Path) -> None:

@@ -24,7 +24,7 @@ def test_the_run_ends_and_agents_reported(net: swapbed.Instance) -> None:
     run = net.wait(timeout_s=60)
     assert (run.number, run.outcome) == (1, "ok"), run.reason
     done = {one.agent: one for one in net.results()}
-    assert set(done) == {"server1", "server2", "flow1", "flow2", "probe"}
+    assert set(done) == {"server1", "server2", "flow1", "flow2", "echo", "probe"}
     throughput = sum(float(done[flow].results["throughput_bps"]) for flow in ("flow1", "flow2"))
     assert 6e6 < throughput < 10e6, "two flows fill a bottleneck of 10 Mbit/s, whose frames have headers"
     assert done["flow1"].detail["code"] == 0 and done["flow1"].detail["max_rss_kib"] > 0
