@@ -25,8 +25,8 @@ from models.spec import Spec
 from models.templates import commit_source, project_named
 from nodeops.forked_agent import ForkedAgent
 from nodeops.session import HostSession
-from swapbed import server
-from swapbed.launch import launch
+from swapbed.serving import server
+from swapbed.serving.launch import launch
 
 SWAPBED = Path(sys.executable).with_name("swapbed")
 LAN = """

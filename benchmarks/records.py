@@ -17,9 +17,10 @@ from pathlib import Path
 
 from benchmarks.nodes import own_state
 from benchmarks.table import Report, Row
-from swapbed import record_verbs, server
+from swapbed import record_verbs
 from swapbed.instance import Instance, deploy
 from swapbed.record_objects import Record
+from swapbed.serving import server
 
 SIZES_MB = (0, 32, 72)
 ROUNDS = 5

@@ -24,9 +24,10 @@ from models.database import engine
 from models.spec import ProgramAgent, Spec, TimedEvent
 from models.tables.columns import now
 from storage.store import Store
-from swapbed import checkpoint_verbs, server
-from swapbed.checkpoint_verbs import KnownCheckpoint
 from swapbed.instance import Instance, deploy, fork
+from swapbed.living import checkpoint_verbs
+from swapbed.living.checkpoint_verbs import KnownCheckpoint
+from swapbed.serving import server
 
 COUNTS, ROUNDS, CHECKPOINTS = (2, 10, 50), 5, 10
 ALIKE = (1, 2, 4, 8, 16)

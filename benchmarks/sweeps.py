@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchmarks.nodes import own_state
 from benchmarks.table import Report, Row
-from swapbed import server, sweeping
+from swapbed import sweeping
+from swapbed.serving import server
 
 RUNS, QUICK_RUNS = 100, 3
 RUN_S = 1.0

@@ -48,7 +48,7 @@ def main() -> None:
 
 def measure(times: int) -> Report:
     from swapbed import record_verbs, templates
-    from swapbed.finding import search
+    from swapbed.searching.runs import search
 
     report = Report("workbench", "Lists of the workbench")
     cases: dict[str, Callable[[], object]] = {

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from languages.builder import Topology as topology
     from models.errors import ExperimentFailed as ExperimentFailed
     from models.errors import SwapbedError as SwapbedError
-    from swapbed.checkpoint_verbs import all_of as checkpoints
-    from swapbed.finding import search as search
     from swapbed.instance import Instance as Instance
     from swapbed.instance import Link as Link
     from swapbed.instance import Node as Node
@@ -29,27 +27,30 @@ if TYPE_CHECKING:
     from swapbed.instance import fork as fork
     from swapbed.instance import living as instances
     from swapbed.instance import swapin as swapin
+    from swapbed.living.checkpoint_verbs import all_of as checkpoints
     from swapbed.metadata import annotate as annotate
     from swapbed.metadata import notes as notes
-    from swapbed.picture import graph as graph
+    from swapbed.pictures.topology import graph as graph
     from swapbed.record_objects import Record as Record
     from swapbed.record_objects import bring as import_record
     from swapbed.record_objects import every as records
     from swapbed.record_objects import one as record
+    from swapbed.searching.runs import search as search
+    from swapbed.sources.validation import validate as validate
     from swapbed.sweeping import sweep as sweep
-    from swapbed.validation import validate as validate
 
 FLOORS = ("models", "languages", "storage", "nodeops", "tasks", "flows")
 
 _LAZY = {
-    "search": "swapbed.finding:search", "annotate": "swapbed.metadata:annotate", "notes": "swapbed.metadata:notes",
-    "validate": "swapbed.validation:validate", "graph": "swapbed.picture:graph", "topology": "languages.builder:Topology",
+    "search": "swapbed.searching.runs:search", "annotate": "swapbed.metadata:annotate", "notes": "swapbed.metadata:notes",
+    "validate": "swapbed.sources.validation:validate", "graph": "swapbed.pictures.topology:graph", "topology": "languages.builder:Topology",
     "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
-    "fork": "swapbed.instance:fork", "swapin": "swapbed.instance:swapin", "checkpoints": "swapbed.checkpoint_verbs:all_of",
+    "fork": "swapbed.instance:fork", "swapin": "swapbed.instance:swapin", "checkpoints": "swapbed.living.checkpoint_verbs:all_of",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
     "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
     "import_record": "swapbed.record_objects:bring",
-    "sweep": "swapbed.sweeping:sweep", "templates": "swapbed.templates", "recordings": "swapbed.recordings", "store": "swapbed.store",
+    "sweep": "swapbed.sweeping:sweep", "templates": "swapbed.templates",
+    "recordings": "swapbed.living.recordings", "store": "swapbed.store",
     "SwapbedError": "models.errors:SwapbedError", "ExperimentFailed": "models.errors:ExperimentFailed",
 }
 

@@ -19,9 +19,9 @@ from models.tables import Host, Instance
 from storage.local_objects import LocalObjects
 from storage.objects import ObjectStore
 from storage.seeking import Sought, seek_in_database, seek_in_files, seek_in_store
-from swapbed import server
 from swapbed.present.progress import Report
 from swapbed.present.units import count
+from swapbed.serving import server
 
 LEAST_BYTES = 6  # fewer are found by chance in what is compressed
 

@@ -40,8 +40,9 @@ from storage.expunging import expunge as expunge_store
 from storage.object_url import open_objects
 from storage.roots import RootKind
 from storage.store import Store
-from swapbed import prefect_history, subjects
+from swapbed import subjects
 from swapbed.lifecycle import project
+from swapbed.serving import prefect_history
 from tasks import datastores
 from tasks.holder import own_name
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import ExperimentFailed, NotFound
 from models.states import RUN
-from swapbed import checkpoint_verbs, events, measurement, record_verbs, replaying, results, runs, swapping
+from swapbed import record_verbs, replaying
 from swapbed.instance import Instance, deploy
+from swapbed.living import checkpoint_verbs, events, measurement, results, runs, swapping
 from swapbed.present import activity, records, run_rows, summary, topology, units
 from swapbed.present.output import print_text
 from swapbed.present.progress import Report
@@ -82,13 +83,14 @@ def absence(stage: Stage) -> Iterator[RenderableType]:
     swapping.swapout(stage.net.name, report=stage.report)
     saved = checkpoint_verbs.find_checkpoint(stage.net.name).row
     assert saved.virtual_ns is not None
-    yield (f"[{saved.virtual_ns / 1e9:8.3f}]    swapout: everything stands still at this instant of its clock and leaves this host, processes, "
-           f"connections, frames in flight; {units.size(saved.stored_bytes)} in the store")
+    instant = f"[{saved.virtual_ns / 1e9:8.3f}]  "
+    yield (f"{instant}  swapout: everything stands still at this instant of its clock and leaves this host, processes, connections, "
+           f"frames in flight; {units.size(saved.stored_bytes)} in the store")
     for left_s in range(round(AWAY_S), 0, -1):
         stage.report(f"nothing of {stage.net.name} is on any host, for {left_s} s more", 0, 0)
         time.sleep(1)
     swapping.swapin(stage.net.name, report=stage.report)
-    yield f"[{saved.virtual_ns / 1e9:8.3f}]    swapin: it goes on there, after {units.duration(round(time.monotonic() - begun_s, 1))} of everybody else's time"
+    yield f"{instant}  swapin: it goes on there, {units.duration(round(time.monotonic() - begun_s, 1))} later by everybody else's clock"
 
 
 def what_was_noticed(stage: Stage) -> Iterator[RenderableType]:

@@ -13,15 +13,16 @@ from models.spec import Node as NodeSpec
 from models.spec import Spec
 from models.states import InstanceState
 from models.tables import Run
-from swapbed import checkpoint_verbs, events, files, lifecycle, links, mending, modifying, programs, recordings, results, runs, swapping
-from swapbed.access import Access
-from swapbed.checkpoint_verbs import KnownCheckpoint
-from swapbed.picture import Picture
+from swapbed import lifecycle
+from swapbed.living import checkpoint_verbs, events, files, links, mending, modifying, programs, recordings, results, runs, swapping
+from swapbed.living.access import Access
+from swapbed.living.checkpoint_verbs import KnownCheckpoint
+from swapbed.pictures.topology import Picture
 from swapbed.present import html, instances, pipes
 from swapbed.present.progress import Report, quiet
 
 if TYPE_CHECKING:
-    from swapbed.source import Definition
+    from swapbed.sources.source import Definition
 
 
 def deploy(definition: Definition, *, name: str | None = None, start_run: bool = True, report: Report = quiet,
@@ -113,7 +114,7 @@ class Instance:
         return list(events.happened(self._access, since=since))
 
     def record_events(self, action: recordings.Action, name: str = "") -> recordings.ShownRecording:
-        """start, pause, continue, step or stop a recording of what is done by hand; see `swapbed.recordings`."""
+        """start, pause, continue, step or stop a recording of what is done by hand; see `swapbed.living.recordings`."""
         return recordings.control(self.id, action, name)
 
     def log(self, agent: str, *, run: int | None = None, invocation: str | None = None, stream: Literal["out", "err"] = "out") -> str:
@@ -208,7 +209,7 @@ class Node:
 
     def run(self, command: str | Sequence[str], *, check: bool = False, stdin: str | bytes = b"", timeout_s: float | None = None,
             directory: str | None = None, user: str | None = None, environment: Mapping[str, str] | None = None) -> programs.Completed:
-        """Run a program and wait for it; see `swapbed.programs.run`."""
+        """Run a program and wait for it; see `swapbed.living.programs.run`."""
         return programs.run(self.instance._access, self.name, command, check=check, stdin=stdin, timeout_s=timeout_s, directory=directory,
                             user=user, environment=environment)
 

@@ -22,15 +22,15 @@ from models.tables import Project, Run, Template
 from models.tables.columns import now
 from models.templates import commit_source, find_template, latest, load_spec, project_named
 from models.transition import transition
-from swapbed import server, store_server
-from swapbed.launch import launch
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import require_root, user
-from swapbed.source import evaluated
-from swapbed.template_content import datastore_of, stored_content
+from swapbed.serving import server, store_server
+from swapbed.serving.launch import launch
+from swapbed.sources.source import evaluated
+from swapbed.sources.template_content import datastore_of, stored_content
 
 if TYPE_CHECKING:
-    from swapbed.source import Definition
+    from swapbed.sources.source import Definition
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from models.manifest import ListedFile
 from models.recorded import Agents, Recorded, RecordedEvent
-from swapbed import record_export, record_import, replaying
 from swapbed import record_verbs as records
+from swapbed import replaying
+from swapbed.exchange import record_export, record_import
 from swapbed.present import html
 from swapbed.present import records as present
 from swapbed.present.file_names import printable
@@ -21,7 +22,7 @@ from tasks.record_trees import recorded
 if TYPE_CHECKING:
     import pandas
 
-    from swapbed.record_picture import RecordPicture
+    from swapbed.pictures.record import RecordPicture
 
 
 def one(name: str) -> Record:
@@ -156,7 +157,7 @@ class Record:
 
         A notebook shows what is returned. Raises NotFound where there is nothing to draw.
         """
-        from swapbed.record_picture import RecordPicture
+        from swapbed.pictures.record import RecordPicture
 
         picture = RecordPicture(self.known.row)
         if path is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from models.database import writing
 from models.replays import define_replay
-from swapbed import server
-from swapbed.launch import launch
 from swapbed.lifecycle import pass_on
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import user
 from swapbed.record_verbs import Known, find, of_run
+from swapbed.serving import server
+from swapbed.serving.launch import launch
 
 
 def replay(record: str, *, name: str | None = None, report: Report = quiet) -> Known:

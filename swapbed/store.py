@@ -30,9 +30,9 @@ from storage.roots import RootKind
 from storage.seeking import Sought
 from storage.usage import RootUsage, StoreUsage, usage_of_roots, usage_of_store
 from swapbed import absence, subjects
-from swapbed.launch import launch
 from swapbed.lifecycle import pass_on, project
 from swapbed.present.progress import Report, quiet
+from swapbed.serving.launch import launch
 from tasks.holder import is_dead, own_name
 
 PINNED_AS_NAMED = {kind.value: kind for kind in (RootKind.CHECKPOINT, RootKind.IMAGE, RootKind.RECOVERED)}

@@ -12,21 +12,21 @@ from models.settings import settings
 from models.spec import Spec
 from models.sweep import Point, Sweep, combinations, sweep_id, values_of
 from models.templates import commit_source, store_spec
-from swapbed import server
-from swapbed.launch import launch
 from swapbed.lifecycle import pass_on, project, template_name
 from swapbed.present import html
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import user
 from swapbed.record_objects import number
-from swapbed.source import evaluated
-from swapbed.template_content import datastore_of, stored_content
+from swapbed.serving import server
+from swapbed.serving.launch import launch
+from swapbed.sources.source import evaluated
+from swapbed.sources.template_content import datastore_of, stored_content
 from tasks.sweeps import path_of, read_sweep, write_sweep
 
 if TYPE_CHECKING:
     import pandas
 
-    from swapbed.source import Definition
+    from swapbed.sources.source import Definition
 
 Grid = Mapping[str, "Iterable[Any] | str"]
 
@@ -110,7 +110,7 @@ class Sweeping:
 
     def plot(self, path: Path | str, value: str | None = None, x: str | None = None) -> Path:
         """Mean of one reported value over one parameter, a line for each combination of the others; points are the single runs."""
-        from swapbed.sweep_plot import plot
+        from swapbed.pictures.sweep import plot
 
         names = self.values()
         if not names or (value is not None and value not in names):

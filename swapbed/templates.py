@@ -16,18 +16,18 @@ from models.errors import Conflict, InvalidInput, NotFound
 from models.tables import Project, Template
 from models.templates import add_template, find_template
 from storage.store import Store
-from swapbed.checkout import Checkout, find_checkout, write_checkout
-from swapbed.external_files import without
 from swapbed.lifecycle import project, template_name
 from swapbed.present.template_tree import Log
 from swapbed.present.templates import ShownTemplate, shown
 from swapbed.privilege import user
-from swapbed.source import evaluated
-from swapbed.template_content import Content, datastore_of, stored_content
+from swapbed.sources.checkout import Checkout, find_checkout, write_checkout
+from swapbed.sources.external_files import without
+from swapbed.sources.source import evaluated
+from swapbed.sources.template_content import Content, datastore_of, stored_content
 from swapbed.template_difference import TemplateDifference, difference
 
 if TYPE_CHECKING:
-    from swapbed.source import Definition
+    from swapbed.sources.source import Definition
 
 
 @dataclass(frozen=True)

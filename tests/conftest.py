@@ -24,8 +24,8 @@ from sqlalchemy import Engine, text
 
 from models.database import connect, engine
 from models.settings import settings
-from swapbed.daemon import Daemon
-from swapbed.server import CLIENT_ENVIRONMENT
+from swapbed.serving.daemon import Daemon
+from swapbed.serving.server import CLIENT_ENVIRONMENT
 
 ROOM = Path("/var/tmp")  # on the root file system, which can hold an overlay's upper layer
 OF_TEST, OF_SESSION = f"swapbed-test-{os.getpid()}-", f"swapbed-session-{os.getpid()}-"
@@ -82,7 +82,7 @@ def _forget() -> None:
 @pytest.fixture(scope="session")
 def _session_directory() -> Iterator[Path]:
     """Of the session's server and controller."""
-    from swapbed import server
+    from swapbed.serving import server
 
     directory = Path(tempfile.mkdtemp(prefix=OF_SESSION, dir=ROOM))
     lifeline = subprocess.Popen([sys.executable, "-m", "tests.lifeline", directory], stdin=subprocess.PIPE, start_new_session=True,
@@ -105,7 +105,7 @@ def _session_directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def prefect_server(_session_directory: Path) -> str:
     """API URL of one local server, which this process uses from now on, as do its children."""
-    from swapbed import server
+    from swapbed.serving import server
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWAPBED_STATE_DIR", str(_session_directory))

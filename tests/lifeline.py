@@ -14,7 +14,7 @@ def main() -> None:
     if not directory.exists():
         return
     os.environ["SWAPBED_STATE_DIR"] = str(directory)
-    from swapbed import server
+    from swapbed.serving import server
 
     server.down()
     shutil.rmtree(directory)

@@ -29,7 +29,7 @@ def convert(source: SourceArgument, to: Annotated[Target, typer.Option("--to", h
     """Write a template's source in another language, and say what that cannot say. Makes nothing else; needs no root."""
     from languages import convert as converter
     from languages.evaluate import Source
-    from swapbed.source import assignments, find_source
+    from swapbed.sources.source import assignments, find_source
 
     conversion = converter.convert(Source.read(find_source(source)), to.value, assignments(parameters))
     if write is not None:

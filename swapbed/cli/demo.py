@@ -11,7 +11,7 @@ def demo(parameters: ParameterOption = None) -> None:
     """Deploy the example dumbbell, watch its run, and tell what came of it. -S takes its parameters."""
     from swapbed.demo import play
     from swapbed.present.progress import progress
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     with progress() as report:
         play(report, dict(assignments(parameters)))

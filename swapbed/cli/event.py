@@ -25,9 +25,9 @@ def send(instance: InstanceArgument,
          timeout: Annotated[str | None, typer.Option(metavar="TIME", help="of waiting")] = None,
          output: FormatOption = Format.TABLE) -> None:
     """Tell something to a part of the instance, now or later; it stands in the run's record like the template's own events."""
-    from swapbed import events
-    from swapbed.access import Access
     from swapbed.cli.options import seconds
+    from swapbed.living import events
+    from swapbed.living.access import Access
 
     in_s, timeout_s = seconds(at.removeprefix("+"), "--at"), None if timeout is None else seconds(timeout, "--timeout")
     with Access.to(instance) as access:
@@ -44,8 +44,8 @@ def list_(instance: InstanceArgument,
           since: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="from this line on")] = 0,
           output: FormatOption = Format.TABLE) -> None:
     """Show what happened, with virtual times. JSON is one object a line here."""
-    from swapbed import events
-    from swapbed.access import Access
+    from swapbed.living import events
+    from swapbed.living.access import Access
     from swapbed.present import activity
 
     with Access.to(instance) as access:
@@ -58,8 +58,8 @@ def logs(instance: InstanceArgument, agent: Annotated[str, typer.Argument(metava
          invocation: Annotated[str | None, typer.Option(metavar="NAME", help="its number or tag; default: the last")] = None,
          errors: Annotated[bool, typer.Option("--errors", help="what it wrote to standard error")] = False) -> None:
     """Print what a program of an agent wrote."""
-    from swapbed import results
-    from swapbed.access import Access
+    from swapbed.living import results
+    from swapbed.living.access import Access
 
     with Access.to(instance) as access:
         sys.stdout.buffer.write(results.log(access, agent, run=run, invocation=invocation, stream="err" if errors else "out"))

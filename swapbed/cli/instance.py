@@ -23,7 +23,7 @@ def deploy(source: SourceArgument, parameters: ParameterOption = None,
     from swapbed import lifecycle
     from swapbed.present import instances
     from swapbed.present.progress import progress
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     try:
         with progress() as report:
@@ -57,7 +57,7 @@ def destroy(instances: InstancesArgument, output: FormatOption = Format.TABLE) -
 
 def inspect(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
     """Show an instance as it stands: nodes, links, run, and what is wrong with it."""
-    from swapbed import inspection
+    from swapbed.living import inspection
     from swapbed.present import inspected, instances
 
     known, found = inspection.inspect(instance)
@@ -71,9 +71,9 @@ def inspect(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> 
 def modify(instance: InstanceArgument, template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="as `name@4`, or a file")],
            parameters: ParameterOption = None, output: FormatOption = Format.TABLE) -> None:
     """Bring an instance to another version of its template, between two runs; what is the same goes on undisturbed."""
-    from swapbed import modifying
+    from swapbed.living import modifying
     from swapbed.present.progress import progress
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     with progress() as report:
         done = modifying.modify(instance, template, assignments(parameters), report=report)

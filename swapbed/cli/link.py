@@ -20,8 +20,8 @@ MemberOption = Annotated[str | None, typer.Option("--member", metavar="NODE", he
 def show(instance: InstanceArgument, link: OptionalLink = None,
          output: FormatOption = Format.TABLE) -> None:
     """Show each pipe: what was asked, how it is shaped now, what passed, and how punctually."""
-    from swapbed import links
-    from swapbed.access import Access
+    from swapbed.living import links
+    from swapbed.living.access import Access
     from swapbed.present import pipes
 
     with Access.to(instance) as access:
@@ -38,8 +38,8 @@ def set_(instance: InstanceArgument, link: LinkArgument,
          member: MemberOption = None,
          direction: Annotated[str | None, typer.Option(metavar="uplink|downlink", help="of that member; default: both")] = None) -> None:
     """Change what a link does to traffic, from the next frame on; what is not named stays."""
-    from swapbed import links
-    from swapbed.access import Access
+    from swapbed.living import links
+    from swapbed.living.access import Access
 
     where = [f"{key}={value}" for key, value in (("member", member), ("direction", direction)) if value]
     with Access.to(instance) as access:
@@ -50,8 +50,8 @@ def set_(instance: InstanceArgument, link: LinkArgument,
 @group.command()
 def down(instance: InstanceArgument, link: LinkArgument, member: MemberOption = None) -> None:
     """Let nothing through any more; frames under way arrive."""
-    from swapbed import links
-    from swapbed.access import Access
+    from swapbed.living import links
+    from swapbed.living.access import Access
 
     with Access.to(instance) as access:
         links.down(access, link, member)
@@ -60,8 +60,8 @@ def down(instance: InstanceArgument, link: LinkArgument, member: MemberOption = 
 @group.command()
 def up(instance: InstanceArgument, link: LinkArgument, member: MemberOption = None) -> None:
     """Let traffic through again."""
-    from swapbed import links
-    from swapbed.access import Access
+    from swapbed.living import links
+    from swapbed.living.access import Access
 
     with Access.to(instance) as access:
         links.up(access, link, member)

@@ -14,7 +14,7 @@ NodesArgument = Annotated[list[str] | None, typer.Argument(metavar="NODE...", he
 
 def mend(instance: InstanceArgument, nodes: NodesArgument = None, output: FormatOption = Format.TABLE) -> None:
     """Start again what is dead of an instance: nodes, wires, conductor."""
-    from swapbed import mending
+    from swapbed.living import mending
     from swapbed.present.progress import progress
 
     with progress() as report:

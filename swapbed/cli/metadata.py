@@ -26,7 +26,7 @@ def set_(subject: SubjectArgument, pairs: Annotated[list[str], typer.Argument(me
          output: FormatOption = Format.TABLE) -> None:
     """Set values; what they were before stays in the history."""
     from swapbed import metadata
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     _show(metadata.annotate(subject, assignments(pairs)), output)
 
@@ -67,7 +67,7 @@ def search(query: Annotated[str, typer.Argument(help=f"like 'delay > 10ms and ou
            kind: Annotated[Kind, typer.Option(help="what to find; a run comes with its record")] = Kind.RUN,
            output: FormatOption = Format.TABLE) -> None:
     """Find runs, and their records, by parameters, metadata, outcome and time; or templates or instances, by facts and metadata."""
-    from swapbed.finding import search as find
+    from swapbed.searching.runs import search as find
 
     if kind is not Kind.RUN:
         _search_others(query, kind, limit, every, output)
@@ -82,7 +82,7 @@ def search(query: Annotated[str, typer.Argument(help=f"like 'delay > 10ms and ou
 
 
 def _search_others(query: str, kind: Kind, limit: int, every: bool, output: Format) -> None:
-    from swapbed.finding_others import search_others
+    from swapbed.searching.others import search_others
 
     found = search_others("template" if kind is Kind.TEMPLATE else "instance", query, limit=limit, hidden=every)
     if output is Format.JSON:

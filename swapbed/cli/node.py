@@ -14,7 +14,7 @@ from swapbed.cli.options import InstanceArgument
 from swapbed.present.output import note
 
 if TYPE_CHECKING:
-    from swapbed.access import Access
+    from swapbed.living.access import Access
 
 WHERE_HELP = "NODE:INTERFACE as the node sees it; LINK, or LINK/NODE, on the wire"
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", autocompletion=completion.nodes)]
@@ -28,7 +28,7 @@ def exec_(instance: InstanceArgument, node: NodeArgument,
           user: UserOption = None, directory: Annotated[str | None, typer.Option("--directory", "-d")] = None,
           environment: Annotated[list[str] | None, typer.Option("--environment", "-e", metavar="NAME=VALUE")] = None) -> None:
     """Run a program in a node, on these standard streams; the exit code is the program's. Options go before INSTANCE."""
-    from swapbed.access import Access
+    from swapbed.living.access import Access
 
     with Access.to(instance) as access:
         words = command if len(command) > 1 else ["/bin/sh", "-c", command[0]]
@@ -37,7 +37,7 @@ def exec_(instance: InstanceArgument, node: NodeArgument,
 
 def shell(instance: InstanceArgument, node: NodeArgument, user: UserOption = None) -> None:
     """Open an interactive shell in a node."""
-    from swapbed.access import Access
+    from swapbed.living.access import Access
 
     with Access.to(instance) as access:
         _become_exec(access, node, ["/bin/sh", "-c", "exec $(command -v bash || echo sh)"], terminal=sys.stdin.isatty(), user=user,
@@ -48,8 +48,8 @@ def cp(source: Annotated[str, typer.Argument(metavar="SOURCE", help="a path here
        target: Annotated[str, typer.Argument(metavar="TARGET", help="a path here, or INSTANCE/NODE:PATH")]) -> None:
     """Copy a file or tree between this machine and a node, with modes, owners and times."""
     from models.errors import InvalidInput
-    from swapbed import files
-    from swapbed.access import Access
+    from swapbed.living import files
+    from swapbed.living.access import Access
     from swapbed.present.progress import progress
 
     inside = [place for place in (_place(source), _place(target)) if place is not None]
@@ -74,8 +74,8 @@ def capture(instance: InstanceArgument,
             snap: Annotated[int, typer.Option("--snap", "-s", metavar="BYTES", min=0, help="of each frame; default: all")] = 0) -> None:
     """Capture frames as pcapng, until interrupted: `swapbed capture net h1:eth1 | wireshark -k -i -`."""
     from models.errors import InvalidInput
-    from swapbed import captures
-    from swapbed.access import Access
+    from swapbed.living import captures
+    from swapbed.living.access import Access
 
     if write is None and sys.stdout.isatty():
         raise InvalidInput("pcapng is nothing for a terminal", where="capture",
@@ -90,7 +90,7 @@ def capture(instance: InstanceArgument,
 
 def _become_exec(access: Access, node: str, words: list[str], *, terminal: bool, user: str | None, directory: str | None,
                  environment: list[str]) -> NoReturn:
-    from swapbed.surroundings import surroundings
+    from swapbed.living.surroundings import surroundings
 
     variables = [f"{name}={value}" for name, value in surroundings(access, node).items()] + environment
     options = [*(["-t"] if terminal else []), *(["-u", user] if user else []), *(["-d", directory] if directory else []),

@@ -110,8 +110,8 @@ def export(record: RecordArgument, target: Annotated[Path, typer.Argument(metava
                help="rocrate, tar or dir (default: as TARGET ends, .zip for a crate); and table or json for what is said")] = None,
            checkpoints: Annotated[bool, typer.Option("--checkpoints", help="also those of its run")] = False) -> None:
     """Write a record with its template, provenance, notes and hashes; `record import` brings it back anywhere."""
-    from swapbed import record_export
     from swapbed import record_verbs as records
+    from swapbed.exchange import record_export
 
     wanted = [form for form in forms or () if form not in (Form.TABLE, Form.JSON)]
     if len(wanted) > 1:
@@ -129,7 +129,7 @@ def plot(record: RecordArgument, target: Annotated[Path, typer.Argument(metavar=
          output: FormatOption = Format.TABLE) -> None:
     """Draw what a record's links carried and dropped, when its programs ran, and what they reported."""
     from swapbed import record_verbs as records
-    from swapbed.record_picture import RecordPicture
+    from swapbed.pictures.record import RecordPicture
 
     known = records.find(record)
     RecordPicture(known.row).save(target)
@@ -144,7 +144,7 @@ def import_(source: Annotated[Path, typer.Argument(metavar="SOURCE", help="what 
             name: Annotated[str | None, typer.Option("--name", "-n", help="of its template's tree; default: as it was")] = None,
             output: FormatOption = Format.TABLE) -> None:
     """Bring in an exported record with its template; hashes stay what they were."""
-    from swapbed import record_import
+    from swapbed.exchange import record_import
     from swapbed.present import records as present
 
     known = record_import.import_(source, name=name)

@@ -17,7 +17,7 @@ from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption
 from swapbed.present.output import Format, print_json, print_text, table
 
 if TYPE_CHECKING:
-    from swapbed.recordings import Action
+    from swapbed.living.recordings import Action
 
 group = typer.Typer(no_args_is_help=True, help="Recordings of what is done by hand: `event send`, and template_record in nodes.")
 RecordingArgument = Annotated[str, typer.Argument(metavar="RECORDING", help="INSTANCE/NAME, or an id")]
@@ -62,7 +62,7 @@ def stop(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> Non
 def list_(instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", help="default: all, ended ones too")] = None,
           output: FormatOption = Format.TABLE) -> None:
     """List recordings, oldest first."""
-    from swapbed import recordings
+    from swapbed.living import recordings
 
     found = recordings.every(instance)
     if output is Format.JSON:
@@ -75,7 +75,7 @@ def list_(instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", h
 @group.command()
 def show(recording: RecordingArgument) -> None:
     """Print a recording as text, one event a line: what `edit` takes."""
-    from swapbed import recordings
+    from swapbed.living import recordings
 
     sys.stdout.write(recordings.text(recording))
 
@@ -86,7 +86,7 @@ def edit(recording: RecordingArgument,
                                                                             " editor, $VISUAL or $EDITOR")] = None,
          output: FormatOption = Format.TABLE) -> None:
     """Change a finished recording: move, retime, delete or add lines."""
-    from swapbed import recordings
+    from swapbed.living import recordings
 
     if file is not None:
         _say(recordings.edit(recording, sys.stdin.read() if str(file) == "-" else _content(file)), output)
@@ -101,8 +101,8 @@ def attach(recording: RecordingArgument, template: Annotated[str, typer.Argument
            at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="have every run start it at this time")] = None,
            parameters: ParameterOption = None, output: FormatOption = Format.TABLE) -> None:
     """Make a child of a template that has the recording, too. `deploy` it, and `event send INSTANCE NAME run` replays it."""
-    from swapbed import recordings
-    from swapbed.source import assignments
+    from swapbed.living import recordings
+    from swapbed.sources.source import assignments
 
     made = recordings.attach(recording, template, form.value, name=name, at=at, parameters=assignments(parameters)).template
     if output is Format.JSON:
@@ -114,7 +114,7 @@ def attach(recording: RecordingArgument, template: Annotated[str, typer.Argument
 def _edit_by_hand(recording: str) -> object:
     """A text that is refused is not lost."""
     from models.errors import InvalidInput
-    from swapbed import recordings
+    from swapbed.living import recordings
 
     handle, name = tempfile.mkstemp(suffix=".recording")
     with os.fdopen(handle, "w") as file:
@@ -141,13 +141,13 @@ def _content(file: Path) -> str:
 
 
 def _control(instance: str, action: Action, output: Format, name: str = "") -> None:
-    from swapbed import recordings
+    from swapbed.living import recordings
 
     _say(recordings.control(instance, action, name), output)
 
 
 def _say(one: object, output: Format) -> None:
-    from swapbed.recordings import ShownRecording
+    from swapbed.living.recordings import ShownRecording
 
     assert isinstance(one, ShownRecording)
     if output is Format.JSON:

@@ -35,10 +35,10 @@ def start(instance: InstanceArgument, parameters: ParameterOption = None,
           inputs: Annotated[list[str] | None, typer.Option("--input", metavar="RECORD:PATH=NODE:TARGET", help=INPUT_HELP)] = None,
           output: FormatOption = Format.TABLE) -> None:
     """Begin the next run. Parameters that are not named are as in the last run."""
-    from swapbed import runs
+    from swapbed.living import runs
     from swapbed.present import run_rows
     from swapbed.present.progress import progress
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     with progress() as report:
         run = runs.start(instance, assignments(parameters), environment=environment.value if environment else None, template=template,
@@ -49,7 +49,7 @@ def start(instance: InstanceArgument, parameters: ParameterOption = None,
 @group.command()
 def stop(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
     """End the run that is going on; what ran in it is stopped."""
-    from swapbed import runs
+    from swapbed.living import runs
     from swapbed.present import run_rows
     from swapbed.present.progress import progress
 
@@ -65,9 +65,9 @@ def wait(instance: InstanceArgument,
          output: FormatOption = Format.TABLE) -> None:
     """Wait for the end of the run that is going on. Exit code 11 if it failed."""
     from models.errors import ExperimentFailed
-    from swapbed import runs
-    from swapbed.access import Access
     from swapbed.cli.options import seconds
+    from swapbed.living import runs
+    from swapbed.living.access import Access
     from swapbed.present import run_rows
     from swapbed.present.progress import progress
 
@@ -81,7 +81,7 @@ def wait(instance: InstanceArgument,
 @group.command("ls")
 def list_(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
     """List the runs of an instance."""
-    from swapbed import runs
+    from swapbed.living import runs
     from swapbed.present import run_rows
 
     run_rows.show(runs.of_instance(instance), output)

@@ -13,16 +13,16 @@ from swapbed.cli.options import FormatOption
 from swapbed.present.output import Format, note, print_json, print_text
 
 if TYPE_CHECKING:
-    from swapbed.server import Status
+    from swapbed.serving.server import Status
 
 StoreOption = Annotated[bool, typer.Option("--store", help="keep everything in an S3 server of our own, from now on (without Docker)")]
 
 
 def up(store: StoreOption = False, output: FormatOption = Format.TABLE) -> None:
     """Start the local Prefect server and the controller, if they do not run; print where Prefect's pages are."""
-    from swapbed import server, store_server
     from swapbed.present.progress import progress
     from swapbed.privilege import require_root
+    from swapbed.serving import server, store_server
 
     with progress() as report:
         if store:
@@ -36,7 +36,7 @@ def up(store: StoreOption = False, output: FormatOption = Format.TABLE) -> None:
 
 def down(output: FormatOption = Format.TABLE) -> None:
     """Stop the controller, the local Prefect server and the store of our own. Instances live on, and so does what is stored."""
-    from swapbed import server
+    from swapbed.serving import server
 
     before = server.down()
     if output is Format.JSON:
@@ -53,8 +53,8 @@ def status(output: FormatOption = Format.TABLE) -> None:
 
 def _show(output: Format) -> None:
     from models.settings import settings
-    from swapbed import server
     from swapbed.present.output import table
+    from swapbed.serving import server
 
     now = server.status()
     chosen = settings()
@@ -71,7 +71,7 @@ def _show(output: Format) -> None:
 
 def _store(now: Status, process: str) -> str:
     """A directory needs no process, and of somebody else's server we know the address only."""
-    from swapbed import store_server
+    from swapbed.serving import store_server
 
     return f"{now.store_url}, {process}" if store_server.chosen() else now.store_url
 

@@ -17,7 +17,7 @@ WRITE_HELP = "its suffix says the form: .svg, .png, .dot, .mmd; default: Mermaid
 def validate(source: SourceArgument, parameters: ParameterOption = None, output: FormatOption = Format.TABLE) -> None:
     """Check a template's source and show what it asks for. Makes nothing; needs no root."""
     from swapbed.present import topology
-    from swapbed.source import assignments, evaluated
+    from swapbed.sources.source import assignments, evaluated
 
     read, evaluation = evaluated(source, assignments(parameters))
     spec = evaluation.spec
@@ -38,8 +38,8 @@ def validate(source: SourceArgument, parameters: ParameterOption = None, output:
 def graph(source: SourceArgument, parameters: ParameterOption = None,
           write: Annotated[Path | None, typer.Option("--write", "-w", metavar="FILE", help=WRITE_HELP)] = None) -> None:
     """Draw a template's topology. Makes nothing; needs no root."""
-    from swapbed.picture import graph
-    from swapbed.source import assignments
+    from swapbed.pictures.topology import graph
+    from swapbed.sources.source import assignments
 
     picture = graph(source, **assignments(parameters))
     if write is None:

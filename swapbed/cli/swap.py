@@ -15,7 +15,7 @@ group = typer.Typer(no_args_is_help=True, help="What instances were at an instan
 
 def swapout(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
     """Put a living instance into the store, whole, and free its hosts."""
-    from swapbed import swapping
+    from swapbed.living import swapping
     from swapbed.present import instances
     from swapbed.present.progress import progress
 
@@ -31,7 +31,7 @@ def swapin(instance: InstanceArgument,
            checkpoint: Annotated[str | None, typer.Option(metavar="CHECKPOINT", help="an earlier one of the same run")] = None,
            output: FormatOption = Format.TABLE) -> None:
     """Have an instance that was swapped out go on."""
-    from swapbed import swapping
+    from swapbed.living import swapping
     from swapbed.present import instances
     from swapbed.present.progress import progress
 
@@ -50,10 +50,10 @@ def fork(checkpoint: CheckpointArgument, parameters: ParameterOption = None,
 
     Values given with -S hold for all that is started in it from now on; what runs in it already keeps the values it was started with.
     """
-    from swapbed import checkpoint_verbs
+    from swapbed.living import checkpoint_verbs
     from swapbed.present import instances
     from swapbed.present.progress import progress
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     with progress() as report:
         known = checkpoint_verbs.fork(checkpoint, name=name, parameters=assignments(parameters), report=report)
@@ -66,7 +66,7 @@ def fork(checkpoint: CheckpointArgument, parameters: ParameterOption = None,
 @group.command()
 def create(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
     """Save a living instance, whole, while it goes on."""
-    from swapbed import checkpoint_verbs
+    from swapbed.living import checkpoint_verbs
     from swapbed.present import checkpoints
     from swapbed.present.progress import progress
 
@@ -81,7 +81,7 @@ def create(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> N
 @group.command("ls")
 def list_(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
     """List an instance's checkpoints, oldest first."""
-    from swapbed import checkpoint_verbs
+    from swapbed.living import checkpoint_verbs
     from swapbed.present import checkpoints
 
     shown = [checkpoints.of(one) for one in checkpoint_verbs.all_of(instance)]
@@ -94,7 +94,7 @@ def list_(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> No
 @group.command()
 def show(checkpoint: CheckpointArgument, output: FormatOption = Format.TABLE) -> None:
     """Show one checkpoint: how long its instance stood still, and what each part of it cost."""
-    from swapbed import checkpoint_verbs
+    from swapbed.living import checkpoint_verbs
     from swapbed.present import checkpoints
 
     shown = checkpoints.of(checkpoint_verbs.find_checkpoint(checkpoint))
@@ -107,7 +107,7 @@ def show(checkpoint: CheckpointArgument, output: FormatOption = Format.TABLE) ->
 @group.command()
 def diff(before: CheckpointArgument, after: CheckpointArgument, output: FormatOption = Format.TABLE) -> None:
     """Show in what two checkpoints differ: processes, nodes' files, and every kind of state."""
-    from swapbed import checkpoint_verbs
+    from swapbed.living import checkpoint_verbs
     from swapbed.present import checkpoints
 
     found = checkpoint_verbs.difference(before, after)

@@ -27,7 +27,7 @@ def sweep(source: SourceArgument,
     from swapbed.cli.options import seconds
     from swapbed.present.output import table
     from swapbed.present.progress import progress
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     with progress() as report:
         done = sweeping.sweep(source, assignments(grid), repeats=repeats, parallel=parallel, resume=resume, report=report,

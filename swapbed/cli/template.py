@@ -25,7 +25,7 @@ def create(source: SourceArgument, name: Annotated[str | None, typer.Option("--n
            parameters: ParameterOption = None, output: FormatOption = Format.TABLE) -> None:
     """Begin a new tree of templates. -S gives values to check the source with; they do not become part of it."""
     from swapbed import templates
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     _say(templates.create(source, name=name, datastore=datastore, parameters=assignments(parameters)), output)
 
@@ -49,7 +49,7 @@ def commit(directory: Annotated[Path, typer.Argument(help="a checkout, or a dire
            parameters: ParameterOption = None, output: FormatOption = Format.TABLE) -> None:
     """Make a child of the template that was checked out there, with the files as they are now."""
     from swapbed import templates
-    from swapbed.source import assignments
+    from swapbed.sources.source import assignments
 
     _say(templates.commit(directory, parameters=assignments(parameters), refetch=refetch), output)
 
@@ -101,7 +101,7 @@ def diff(before: TemplateArgument, after: TemplateArgument, output: FormatOption
 def export(template: TemplateArgument, target: Annotated[Path, typer.Argument(metavar="FILE", help="a tar to be written")],
            output: FormatOption = Format.TABLE) -> None:
     """Write a template with all its ancestors and their files into one tar."""
-    from swapbed import template_archive
+    from swapbed.exchange import template_archive
 
     written = template_archive.export(template, target)
     if output is Format.JSON:
@@ -115,7 +115,7 @@ def import_(archive: Annotated[Path, typer.Argument(metavar="FILE", help="what `
             name: Annotated[str | None, typer.Option("--name", "-n", help="of the tree; default: as it was")] = None,
             output: FormatOption = Format.TABLE) -> None:
     """Bring in an exported template with its ancestors; hashes stay what they were."""
-    from swapbed import template_archive
+    from swapbed.exchange import template_archive
 
     row = template_archive.import_(archive, name=name)
     if output is Format.JSON:

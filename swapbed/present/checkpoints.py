@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from models.protocol.checkpoint import Costs
-from swapbed.checkpoint_verbs import CheckpointDifference, KnownCheckpoint
+from swapbed.living.checkpoint_verbs import CheckpointDifference, KnownCheckpoint
 from swapbed.present import units
 from swapbed.present.output import table
 

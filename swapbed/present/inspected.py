@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.protocol.conductor import RunInfo
-from swapbed.inspection import Inspected, InspectedNode
+from swapbed.living.inspection import Inspected, InspectedNode
 from swapbed.present import pipes, units
 from swapbed.present.output import table
 

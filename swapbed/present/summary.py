@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from swapbed.measurement import Measured
+from swapbed.living.measurement import Measured
+from swapbed.living.results import Invocation
 from swapbed.present import units
 from swapbed.present.activity import ending
 from swapbed.present.output import table
-from swapbed.results import Invocation
 
 if TYPE_CHECKING:
     from rich.table import Table

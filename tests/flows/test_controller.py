@@ -18,8 +18,8 @@ from models.errors import InvalidInput, NotFound, SwapbedError
 from models.protocol.control import Progress
 from models.states import InstanceState, RunState, Subject
 from models.tables import Instance, LeaseRow, OutboxMessage, Run
-from swapbed import server
-from swapbed.launch import launch
+from swapbed.serving import server
+from swapbed.serving.launch import launch
 from tasks.holder import is_dead
 
 TERMINATES = """
@@ -129,7 +129,7 @@ def test_each_message_is_handled_once_though_the_controller_is_killed(define: Ca
 def test_an_interrupted_command_leaves_nothing(define: Callable[..., Instance], look: Callable[[str], Instance]) -> None:
     instance = define(THIRTY)
     told = "lambda progress: print(progress.text, flush=True)"
-    code = f"from swapbed.launch import launch; launch('instantiate', {told}, instance_id='{instance.id}')"
+    code = f"from swapbed.serving.launch import launch; launch('instantiate', {told}, instance_id='{instance.id}')"
     command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     assert command.stdout and command.stdout.readline()
     command.send_signal(signal.SIGINT)

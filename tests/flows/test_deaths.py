@@ -17,7 +17,7 @@ from models.leases import acquire
 from models.settings import settings
 from models.states import InstanceState, RunState, Subject
 from models.tables import Instance
-from swapbed.recovery import left_by_the_dead
+from swapbed.controller.recovery import left_by_the_dead
 from tasks.holder import is_dead, own_name
 
 # In another process: the named function does what it does, and in the next instant the process is no more.

@@ -16,8 +16,9 @@ from models.tables import Instance, Run
 from nodeops import daemons
 from nodeops.layout import InstanceLayout
 from nodeops.reach import read_inits
-from swapbed import deploy, mending, runs
+from swapbed import deploy
 from swapbed.instance import Instance as Net
+from swapbed.living import mending, runs
 
 TEMPLATE = """
 nodes:

@@ -142,7 +142,7 @@ def test_a_flow_that_is_killed_in_the_middle_leaves_it_as_it_was(net: Net, tmp_p
     from models.leases import acquire, release
     from models.states import Subject
     from models.transition import transition
-    from swapbed.launch import launch
+    from swapbed.serving.launch import launch
 
     lease = acquire(Subject.INSTANCE, net.id, holder="nobody pid 0", purpose="modify")
     with writing() as session:
@@ -163,7 +163,7 @@ import os, signal, sys
 from models.protocol.host import Create
 from nodeops import modify
 from nodeops.instance import layout_of, read_record, read_spec
-from swapbed.source import evaluated
+from swapbed.sources.source import evaluated
 real = modify.{step}
 def deadly(*arguments, **keywords):
     real(*arguments, **keywords)

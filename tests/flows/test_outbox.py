@@ -21,8 +21,8 @@ from models.tables import Host, Instance, OutboxMessage, Run
 from models.tables.columns import now
 from models.transition import transition
 from nodeops.layout import InstanceLayout
-from swapbed.outbox import Outbox
-from swapbed.recovery import left_by_the_dead
+from swapbed.controller.outbox import Outbox
+from swapbed.controller.recovery import left_by_the_dead
 
 
 @dataclass

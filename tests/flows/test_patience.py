@@ -10,7 +10,8 @@ from models.errors import Busy
 from models.leases import acquire, release
 from models.protocol.conductor import RunInfo, Wait
 from models.states import Subject
-from swapbed import deploy, launch
+from swapbed import deploy
+from swapbed.serving import launch
 
 ENDS = """
 nodes: {a: }

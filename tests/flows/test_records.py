@@ -28,7 +28,7 @@ from nodeops.session import HostSession
 from storage.store import Store
 from swapbed import record_verbs
 from swapbed.cli.tree import app
-from swapbed.committing import records_to_finalize
+from swapbed.controller.committing import records_to_finalize
 from tasks.daemons import ask_conductor
 
 MS_REMOUNT = 32

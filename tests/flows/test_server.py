@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import HostProblem, TimedOut
-from swapbed import server
-from swapbed.daemon import Daemon
+from swapbed.serving import server
+from swapbed.serving.daemon import Daemon
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from swapbed import server
+from swapbed.serving import server
 from tests.swapbed.conftest import Said, call
 
 PAIR = """

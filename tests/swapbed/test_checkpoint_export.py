@@ -11,7 +11,8 @@ import swapbed
 from models.errors import Corrupt, InvalidInput
 from models.manifest import ManifestRef
 from storage.store import Store
-from swapbed import checkpoint_verbs, deletion, record_verbs
+from swapbed import deletion, record_verbs
+from swapbed.living import checkpoint_verbs
 from tests.swapbed.conftest import Cli
 
 EXPERIMENT = """

@@ -20,7 +20,7 @@ from storage.roots import RootKind
 from storage.store import Store
 from swapbed import deletion, metadata, templates
 from swapbed.cli.tree import app
-from swapbed.finding import search
+from swapbed.searching.runs import search
 
 SECRET = "the-password-that-slipped-in"
 

@@ -8,9 +8,9 @@ import pytest
 from languages.builder import Topology
 from models.errors import InvalidInput
 from models.spec import Spec
-from swapbed import drawing
-from swapbed.drawing import dot, mermaid, render
-from swapbed.drawing_plot import plot, positions
+from swapbed.pictures import drawing
+from swapbed.pictures.drawing import dot, mermaid, render
+from swapbed.pictures.drawing_plot import plot, positions
 
 
 @pytest.fixture

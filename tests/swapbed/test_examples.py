@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 import swapbed
-from swapbed import results
+from swapbed.living import results
 from tests.swapbed.conftest import EXAMPLES, call
 
 pytestmark = pytest.mark.usefixtures("installation")
@@ -65,7 +65,8 @@ def test_a_containerlab_file_runs_as_it_stands() -> None:
 def test_the_demo_tells_what_came_of_it() -> None:
     said = call("demo", "-S", "DURATION=5", timeout_s=200)
     assert said.returncode == 0, said.stderr
-    for expected in ("dumbbell-1 is up", "swapout: everything stands still", "swapin: it goes on", "run 1 is over: ok", "noticed of the swap", "What each agent did", "throughput", "exit code 0",
+    for expected in ("dumbbell-1 is up", "swapout: everything stands still", "swapin: it goes on", "run 1 is over: ok",
+                     "noticed of the swap", "What each agent did", "throughput", "exit code 0",
                      "What was asked of links", "10 Mbit/s", "dumbbell.png", "kept in the store as rec-", "replayed from its record",
                      "what programs wrote differ", "nothing is left"):
         assert expected in said.stdout, expected

@@ -16,7 +16,8 @@ from languages.convert import convert
 from languages.evaluate import Source, evaluate
 from models.errors import InvalidInput, NotFound, StoreProblem, SwapbedError
 from storage.s3_server import S3Server, start_juicefs
-from swapbed import template_archive, templates
+from swapbed import templates
+from swapbed.exchange import template_archive
 from tests.swapbed.conftest import Cli
 
 SOURCE = """\

@@ -13,7 +13,7 @@ import pytest
 
 import swapbed
 from models.errors import Conflict, ExperimentFailed, InvalidInput, NotFound, TimedOut
-from swapbed import measurement
+from swapbed.living import measurement
 from tests.swapbed.conftest import COMMAND, EXAMPLES, Cli, call, offered
 
 pytestmark = pytest.mark.usefixtures("installation")

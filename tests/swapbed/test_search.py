@@ -20,7 +20,7 @@ from models.tables import Record
 from models.templates import add_template, project_named
 from swapbed import metadata
 from swapbed.cli.tree import app
-from swapbed.search_language import All, Any_, Condition, Not, meets, parse
+from swapbed.searching.language import All, Any_, Condition, Not, meets, parse
 
 BEGAN = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

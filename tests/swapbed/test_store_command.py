@@ -25,7 +25,7 @@ from storage.object_url import open_objects
 from storage.pack import PREFIX
 from storage.s3_objects import S3Objects
 from storage.s3_server import S3Server, start_juicefs
-from swapbed import launch, server, store_server
+from swapbed.serving import launch, server, store_server
 from tests.storage.faulty_proxy import FaultyProxy
 from tests.swapbed.conftest import COMMAND, Cli, Said
 

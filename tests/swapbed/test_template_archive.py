@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from models.database import engine
 from models.errors import Conflict, Corrupt, InvalidInput
 from models.settings import settings
-from swapbed import template_archive, templates
+from swapbed import templates
 from swapbed.cli.tree import app
+from swapbed.exchange import template_archive
 from swapbed.metadata import annotate, history, notes
 
 

@@ -21,8 +21,8 @@ from models.templates import find_template, project_named
 from storage.roots import RootKind
 from storage.store import Store
 from swapbed import templates
-from swapbed.checkout import MARKER
 from swapbed.cli.tree import app
+from swapbed.sources.checkout import MARKER
 from tasks import datastores
 from tests.swapbed.conftest import call
 

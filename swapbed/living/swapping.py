@@ -1,0 +1,23 @@
+"""The verbs that have an instance leave its hosts and come back."""
+
+from __future__ import annotations
+
+from swapbed.lifecycle import Known, find, pass_on
+from swapbed.living.checkpoint_verbs import find_checkpoint
+from swapbed.present.progress import Report, quiet
+from swapbed.serving.launch import launch
+
+
+def swapout(name: str, *, report: Report = quiet) -> Known:
+    """Returns when the instance is a durable checkpoint and nothing of it is on any host."""
+    launch("swapout", pass_on(report), instance_id=find(name).row.id)
+    return find(name)
+
+
+def swapin(name: str, *, checkpoint: str | None = None, report: Report = quiet) -> Known:
+    """Returns when the instance goes on. checkpoint: an earlier one of its own to go on from; default: as it was swapped out."""
+    ids = {"instance_id": find(name).row.id}
+    if checkpoint is not None:
+        ids["checkpoint_id"] = find_checkpoint(checkpoint).row.id
+    launch("swapin", pass_on(report), **ids)
+    return find(name)

@@ -1,0 +1,1 @@
+"""`swapbed search`: its language, and what meets a query."""

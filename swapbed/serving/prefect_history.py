@@ -1,0 +1,86 @@
+"""What Prefect keeps of flow runs, and that it keeps nothing of what is expunged: its tables of a record show parameters and results.
+
+Flow runs get ids only, but their artifacts and logs are for people, and Prefect's events repeat them. Its API deletes no events, and says
+what it deletes in new ones: so they are taken out of a database that is ours. A server elsewhere keeps events for a week, if not told to
+keep them longer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from models.errors import StoreProblem
+from storage.expunging import BUSY_S, scrub_file
+from swapbed.serving import server
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+PAGE = 200
+
+
+def forget(names: Collection[str], ids: Collection[str]) -> None:
+    """Delete the flow runs, with artifacts and logs, that were about these ids, of instances with these names; leave none of their bytes in
+    a database that is ours. Nothing is done if there never was a Prefect server."""
+    if server.external_api() is None and not _database().exists():
+        return
+    api = server.external_api() or server.ensure_server()
+    os.environ.update(server.client_environment(api))
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectException
+
+    try:
+        with get_client(sync_client=True) as client:
+            forgotten = [run for name in names for run in _forget(client, name, set(ids))]
+    except (PrefectException, OSError) as error:
+        raise StoreProblem(f"Prefect does not let go what it knows ({type(error).__name__}: {str(error)[:200]})", where=api,
+                           next="Do it again when its server answers") from error
+    if _database().exists():
+        _scrub(forgotten)
+
+
+def _forget(client: SyncPrefectClient, name: str, ids: set[str]) -> list[str]:
+    """Ids of the flow runs that are gone."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+
+    tagged: Any = FlowRunFilter(tags=FlowRunFilterTags(all_=["swapbed", name]))
+    offset, gone = 0, []
+    while runs := client.read_flow_runs(flow_run_filter=tagged, limit=PAGE, offset=offset):
+        about = [run.id for run in runs if ids.intersection(map(str, run.parameters.values()))]
+        offset += len(runs) - len(about)
+        if not _database().exists():
+            _forget_shown(client, about)
+        for run_id in about:
+            client.delete_flow_run(run_id)
+            gone.append(str(run_id))
+    return gone
+
+
+def _forget_shown(client: SyncPrefectClient, flow_runs: list[UUID]) -> None:
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+    theirs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=flow_runs))
+    while flow_runs and (shown := client.read_artifacts(artifact_filter=theirs, limit=PAGE)):
+        for artifact in shown:
+            client.delete_artifact(artifact.id)
+
+
+def _scrub(flow_runs: list[str]) -> None:
+    """Their artifacts, logs and events; then free pages and write-ahead log, as in our own database. The server may be at work."""
+    with contextlib.closing(sqlite3.connect(_database(), timeout=BUSY_S, isolation_level=None)) as alone:
+        alone.execute("PRAGMA secure_delete = ON")
+        for run_id in flow_runs:
+            for table in ("artifact", "artifact_collection", "log"):
+                alone.execute(f"DELETE FROM {table} WHERE flow_run_id = ?", (run_id,))
+            alone.execute("DELETE FROM events WHERE instr(related, ?) OR instr(resource, ?)", (run_id, run_id))
+        scrub_file(alone)
+
+
+def _database() -> Path:
+    return server.home() / "prefect.db"

@@ -1,0 +1,1 @@
+"""What templates are made of: sources, parameters, datastores, files from elsewhere."""
