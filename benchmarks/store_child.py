@@ -5,20 +5,20 @@ STATE holds catalog and store. Prints what it counted as JSON.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # as the command `swapbed` does
-
-from models.database import connect
-from models.manifest import TreePolicy
-from storage.local_objects import LocalObjects
-from storage.roots import RootKind
-from storage.store import Store
-
 
 def main(state: Path, what: str, path: Path, level: int) -> None:
+    from models.database import connect
+    from models.manifest import TreePolicy
+    from storage.local_objects import LocalObjects
+    from storage.roots import RootKind
+    from storage.store import Store
+
     on = connect(f"sqlite:///{state}/catalog.db")
     if what == "init":
         from models.migrations import upgrade
@@ -36,4 +36,7 @@ def main(state: Path, what: str, path: Path, level: int) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # these three: as the command `swapbed` does
+    atexit.register(gc.freeze)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

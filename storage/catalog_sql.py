@@ -36,7 +36,7 @@ def for_hashes(connection: Connection, statement: str, hashes: Sequence[bytes], 
         size = 1 << (len(batch) - 1).bit_length()  # few different statements, so that SQLite prepares each once
         batch += batch[-1:] * (size - len(batch))
         text = statement.format(hashes=f"IN ({','.join('?' * size)})")
-        yield from connection.exec_driver_sql(text, (*batch, *parameters))
+        yield from connection.exec_driver_sql(text, (*batch, *parameters)).fetchall()
 
 
 def insert_chunks(connection: Connection, rows: Sequence[tuple]) -> None:

@@ -14,6 +14,7 @@ from storage.nodes import Kind
 from storage.pack import Located, Pack
 
 Node = tuple[Kind, bytes]
+RUN_BYTES, RUN_RAW_BYTES = 4 << 20, 16 << 20  # stored and raw bytes after which a run ends: readers hold several
 
 
 class Answer(NamedTuple):
@@ -63,18 +64,20 @@ class ChunkSource(Protocol):
         """Its bytes, as they lie in the pack: not verified. NotFound, StoreProblem, or Corrupt if they cannot be had."""
 
 
-def plan_runs(places: Collection[tuple[str, Located]]) -> list[Run]:
-    """Runs that cover these places of chunks, no byte more, in order of pack and offset."""
+def plan_runs(places: Collection[tuple[str, Located]], gap_bytes: int = 0) -> list[Run]:
+    """Runs that cover these places of chunks, in order of pack and offset. At most gap_bytes that nobody asked for lie between two
+    chunks of one run; with none, a run may be shown to somebody who may read its chunks and nothing else."""
     runs: list[Run] = []
-    pack, start, end = "", 0, 0
+    pack, start, end, raw_bytes = "", 0, 0, 0
     chunks: list[Located] = []
     for name, chunk in sorted(places, key=lambda place: (place[0], place[1].offset)):
-        if name != pack or chunk.offset != end:
+        if name != pack or not 0 <= chunk.offset - end <= gap_bytes or end - start >= RUN_BYTES or raw_bytes >= RUN_RAW_BYTES:
             if chunks:
                 runs.append(Run(pack, start, end, tuple(chunks)))
-            pack, start, end, chunks = name, chunk.offset, chunk.offset, []
+            pack, start, raw_bytes, chunks = name, chunk.offset, 0, []
         chunks.append(chunk)
-        end += chunk.stored_bytes
+        end = chunk.offset + chunk.stored_bytes
+        raw_bytes += chunk.raw_bytes
     if chunks:
         runs.append(Run(pack, start, end, tuple(chunks)))
     return runs

@@ -24,6 +24,7 @@ from storage.reading import Reader
 from storage.retry import with_retries
 
 NODE_CACHE_BYTES = 64 << 20
+GAP_BYTES = 256 << 10  # is read in less time than another request takes, from any S3 server
 OF_KIND = {ManifestKind.FLAT: Kind.FLAT, ManifestKind.TREE: Kind.TREE, ManifestKind.COLLECTION: Kind.COLLECTION}
 MANIFESTS = {kind: manifest for manifest, kind in OF_KIND.items()}
 
@@ -39,7 +40,7 @@ class DirectSource:
 
     def open(self, parents: Sequence[Node], only: Collection[bytes] | None = None, avoid: Collection[str] = ()) -> list[Run]:
         wanted = {name for _, name in self.children(parents)}
-        return plan_runs(self.choose(wanted if only is None else wanted & set(only), avoid))
+        return plan_runs(self.choose(wanted if only is None else wanted & set(only), avoid), GAP_BYTES)
 
     def children(self, parents: Sequence[Node]) -> list[Node]:
         if not parents:
@@ -90,7 +91,7 @@ class _ByHash:
         self._source = source
 
     def open(self, parents: Sequence[Node], only: Collection[bytes] | None = None, avoid: Collection[str] = ()) -> list[Run]:
-        return plan_runs(self._source.choose(only or (), avoid))
+        return plan_runs(self._source.choose(only or (), avoid), GAP_BYTES)
 
     def fetch(self, run: Run) -> bytes:
         return self._source.fetch(run)

@@ -18,13 +18,25 @@ def restore_flat(reader: Reader, name: bytes, parent: Node | None, fd: int, prog
     os.ftruncate(fd, flat.size)
     written = 0
     for parents, wanted in windows(reader, name, flat):
-        for chunk, data in reader.chunks(parents, wanted.keys()):
-            for offset in wanted.get(chunk, ()):
-                os.pwrite(fd, data, offset)
-                written += len(data)
+        writer = _Writer(fd, wanted)
+        reader.deliver(parents, wanted.keys(), writer.write)
+        written += sum(writer.sizes)
         if progress:
             progress(written)
     return written
+
+
+class _Writer:
+    """Chunks to their places in a file, from several threads at once."""
+
+    def __init__(self, fd: int, offsets: dict[bytes, list[int]]):
+        self.fd, self.offsets = fd, offsets
+        self.sizes: list[int] = []
+
+    def write(self, chunk: bytes, data: bytes) -> None:
+        for offset in self.offsets[chunk]:
+            os.pwrite(self.fd, data, offset)
+            self.sizes.append(len(data))
 
 
 def windows(reader: Reader, name: bytes, flat: Flat) -> Iterator[tuple[list[Node], dict[bytes, list[int]]]]:

@@ -1,12 +1,12 @@
 """Reading chunks from a source: runs of packs in parallel, every chunk verified, other copies tried where one is bad.
 
-Memory: at most CONNECTIONS runs and what the caller has not taken yet of them; a run is no longer than a pack.
+Memory: at most CONNECTIONS + 1 runs and what the caller has not taken yet of them; how long a run is says `storage.channel`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from models.errors import Corrupt, NotFound, StoreUnavailable, SwapbedError
@@ -15,6 +15,8 @@ from storage.nodes import Kind
 from storage.pack import read_frame
 
 CONNECTIONS = 4
+Take = Callable[[bytes, bytes], None]
+"""Is given a chunk's name and its verified bytes."""
 Outcome = tuple[list[tuple[bytes, bytes]], dict[bytes, SwapbedError]]
 """Of one run: chunks by name, and the names of those that could not be had, with why."""
 
@@ -37,11 +39,19 @@ class Reader:
 
         Raises Corrupt, naming the chunk and a parent of it, if one cannot be had anywhere.
         """
+        return self._chunks(parents, only, None)
+
+    def deliver(self, parents: Sequence[Node], only: Collection[bytes], take: Take) -> None:
+        """The same, but take is called from the threads that read, several at a time: what it does with the bytes overlaps, too."""
+        for name, data in self._chunks(parents, only, take):
+            take(name, data)
+
+    def _chunks(self, parents: Sequence[Node], only: Collection[bytes] | None, take: Take | None) -> Iterator[tuple[bytes, bytes]]:
         wanted = None if only is None else set(only)
         runs = self.source.open(parents, wanted)
         missing = wanted - {chunk.hash for run in runs for chunk in run.chunks} if wanted is not None else set()
         failed: dict[bytes, SwapbedError] = {}
-        for good, bad in self._read_all(runs):
+        for good, bad in self._read_all(runs, take):
             failed.update(bad)
             yield from good
         for name in missing:
@@ -53,20 +63,21 @@ class Reader:
         """One node, by its parents."""
         return next(data for found, data in self.chunks(parents, [name]) if found == name)
 
-    def _read_all(self, runs: Sequence[Run]) -> Iterator[Outcome]:
+    def _read_all(self, runs: Sequence[Run], take: Take | None) -> Iterator[Outcome]:
         """In their order, some read ahead; a single one without a thread."""
         if len(runs) == 1:
-            yield self._read(runs[0])
+            yield self._read(runs[0], take)
             return
         waiting: deque[Future[Outcome]] = deque()
         for run in runs:
-            waiting.append(self._pool.submit(self._read, run))
+            waiting.append(self._pool.submit(self._read, run, take))
             if len(waiting) > self.connections:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
-    def _read(self, run: Run) -> Outcome:
+    def _read(self, run: Run, take: Take | None = None) -> Outcome:
+        """What is taken is not in the outcome."""
         where = f"pack {run.pack}"
         try:
             data = memoryview(self.source.fetch(run))
@@ -79,9 +90,14 @@ class Reader:
         for chunk in run.chunks:
             at = chunk.offset - run.start
             try:
-                good.append((chunk.hash, read_frame(data[at:at + chunk.stored_bytes], chunk.hash, chunk.raw_bytes, where)))
+                found = read_frame(data[at:at + chunk.stored_bytes], chunk.hash, chunk.raw_bytes, where)
             except Corrupt as error:
                 bad[chunk.hash] = error
+                continue
+            if take is not None:
+                take(chunk.hash, found)
+            else:
+                good.append((chunk.hash, found))
         return good, bad
 
     def _elsewhere(self, parents: Sequence[Node], failed: dict[bytes, SwapbedError], avoid: set[str]) -> Iterator[tuple[bytes, bytes]]:
