@@ -36,9 +36,7 @@ flow(*ids)
 """
 
 
-@pytest.fixture(autouse=True)
-def _prefect(prefect_server: str, state_dir: Path) -> None:
-    """Flows run against the session's server."""
+pytestmark = pytest.mark.usefixtures("prefect_server", "state_dir")
 
 
 def _killed_after(module: str, name: str, flow: str, *ids: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -44,9 +43,7 @@ on_start: begin
 """
 
 
-@pytest.fixture(autouse=True)
-def _prefect(prefect_server: str, state_dir: Path) -> None:
-    """Flows run in this process, against the session's server."""
+pytestmark = pytest.mark.usefixtures("prefect_server", "state_dir")
 
 
 @pytest.fixture

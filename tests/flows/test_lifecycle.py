@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -42,9 +41,7 @@ on_start: work
 FAILING = EXPERIMENT.replace("ping -c 1 b", "exit 3")
 
 
-@pytest.fixture(autouse=True)
-def _prefect(prefect_server: str, state_dir: Path) -> None:
-    """Flows run in this process, against the session's server."""
+pytestmark = pytest.mark.usefixtures("prefect_server", "state_dir")
 
 
 def _runs(instance: Instance) -> list[Run]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlmodel import col, select
@@ -24,9 +23,7 @@ timeline: {0s: talker run}
 """
 
 
-@pytest.fixture(autouse=True)
-def _prefect(prefect_server: str, state_dir: Path) -> None:
-    """Flows run in this process, against the session's server."""
+pytestmark = pytest.mark.usefixtures("prefect_server", "state_dir")
 
 
 def _records() -> list[Record]:

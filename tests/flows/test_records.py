@@ -53,9 +53,7 @@ rules: {drop: ["nodes/*/archive/junk"]}
 """
 
 
-@pytest.fixture(autouse=True)
-def _prefect(prefect_server: str, state_dir: Path) -> None:
-    """Flows run in this process, against the session's server."""
+pytestmark = pytest.mark.usefixtures("prefect_server", "state_dir")
 
 
 @pytest.fixture
