@@ -114,7 +114,7 @@ class Instance:
         return list(events.happened(self._access, since=since))
 
     def record_events(self, action: recordings.Action, name: str = "") -> recordings.ShownRecording:
-        """start, pause, continue, step or stop a recording of what is done by hand; see `swapbed.living.recordings`."""
+        """start, pause, continue, step or stop a recording of what is done by hand; see `swapbed.recordings`."""
         return recordings.control(self.id, action, name)
 
     def log(self, agent: str, *, run: int | None = None, invocation: str | None = None, stream: Literal["out", "err"] = "out") -> str:
@@ -130,9 +130,14 @@ class Instance:
         """The next run, with these parameter values; the others are as in the last. template: what the instance becomes before that.
         inputs: files of records, as `net/1:nodes/a/archive/trace=b:/root/trace`."""
         run = runs.start(self.id, parameters, environment=environment, template=template, inputs=inputs)
-        if template is not None:
+        if template is not None or parameters:
             self._look_again()
         return run
+
+    def run(self, *, timeout_s: float | None = None, **parameters: Any) -> Run:
+        """The next run, with these parameter values, seen through: what became of it. It ends when nothing happens in it any more."""
+        self.start(**parameters)
+        return runs.see_through(self._access, timeout_s=timeout_s)
 
     def modify(self, definition: Definition, **parameters: Any) -> modifying.Modified:
         """Become another version of the template, or another template: nodes and links that are the same go on undisturbed."""

@@ -37,17 +37,20 @@ def start(instance: str, parameters: Mapping[str, Any] | None = None, *, environ
           template: Definition | None = None, inputs: Iterable[str] = (), report: Report = quiet) -> Run:
     """The next run begins, with these parameter values and the last run's for the others. Raises Conflict while one is going on.
 
-    template: what the instance is to become before that (`name@4`, or a source); see `swapbed.living.modifying.modify`.
+    template: what the instance is to become before that (`name@4`, or a source); see `swapbed.living.modifying.modify`. Without, it becomes
+    what its template is under these values, where that is another network or other events.
     inputs: files of records that it is to find, as `net/1:nodes/a/archive/trace=b:/root/trace`; see `swapbed.sources.inputs`.
     """
     mine = project()
     with reading() as session:
         row = find_instance(session, mine, instance)
     ending.await_end(row.id, report)
-    if template is not None:
-        from swapbed.living.modifying import modify
+    from swapbed.living import modifying
 
-        modify(row.id, template, parameters, report=report)
+    if template is None and parameters:
+        template = modifying.called_for(row, parameters)
+    if template is not None:
+        modifying.modify(row.id, template, parameters, report=report)
     with reading() as session:
         spec = load_spec(session, find_instance(session, mine, row.id).spec_id)
     given = inputs_of(inputs, spec)
@@ -99,6 +102,15 @@ def wait(access: Access, until: Literal["quiet", "idle", "over"] = "over", *, ti
         time.sleep(POLL_S)
         run = latest(access.instance_id)
     return run
+
+
+def see_through(access: Access, *, timeout_s: float | None = None) -> Run:
+    """The run that is going on, to its own end or, where it has none, until nothing happens in it. Raises TimedOut; it goes on then."""
+    wait(access, "idle", timeout_s=timeout_s)
+    try:
+        return stop(access.instance_id)
+    except NotFound:  # it ended by itself
+        return wait(access, "over", timeout_s=timeout_s)
 
 
 def latest(instance_id: str) -> Run:

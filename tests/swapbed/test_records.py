@@ -68,6 +68,8 @@ def test_two_runs_and_their_records(net: Instance, tmp_path: Path) -> None:
     _exports(two, tmp_path)
     _command_line(net.name, one, two)
     _amended(two, tmp_path)
+    again = net.run(COUNT=1, timeout_s=60)
+    assert (again.number, again.outcome, swapbed.record(f"{net.name}/3").results) == (3, "ok", {"count": "1"})
 
 
 def _exports(record: swapbed.Record, tmp_path: Path) -> None:
