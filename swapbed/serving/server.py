@@ -173,7 +173,7 @@ def _start_server(daemon: Daemon, port: int) -> Address:
         _write_address(address)
         environment = {**os.environ, **SERVER_ENVIRONMENT, "PREFECT_HOME": str(home()), "PREFECT_API_URL": address.api,
                        "PREFECT_UI_API_URL": address.api}
-        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--fd", str(listening.fileno()),
+        command = [sys.executable, "-m", "uvicorn", "--factory", "swapbed.serving.prefect_app:create_app", "--fd", str(listening.fileno()),
                    "--log-level", "warning"]
         daemon.spawn(command, environment, inherit=[listening.fileno()])
     return address
