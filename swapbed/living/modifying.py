@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from models.database import reading, writing
 from models.instances import find_instance
 from models.spec_changes import Changes, changes
-from models.tables import Template
+from models.tables import Instance, Template
 from models.templates import load_spec, store_spec
 from swapbed import lifecycle
 from swapbed.living import ending
@@ -51,6 +51,18 @@ def modify(name: str, definition: Definition, parameters: Mapping[str, Any] | No
         spec_id = store_spec(session, mine.id, evaluation.spec).id
     launch("modify", lifecycle.pass_on(report), instance_id=row.id, template_id=template.id, spec_id=spec_id)
     return Modified(lifecycle.find(row.id), template, changes(old, evaluation.spec))
+
+
+def called_for(instance: Instance, parameters: Mapping[str, Any]) -> str | None:
+    """The id of the instance's own template, if these values make more of it than what programs find in their environment: other links,
+    nodes, events. None: they do not. Raises InvalidInput for values that the template does not take."""
+    with reading() as session:
+        template = session.get_one(Template, instance.template_id)
+    if template.source is None:
+        return None
+    source, had = lifecycle.source_of(template), instance.parameters
+    before, after = (evaluated(source, values)[1].spec.model_copy(update={"parameters": ()}) for values in (had, had | dict(parameters)))
+    return template.id if before.digest != after.digest else None
 
 
 def _evaluated(chosen: Template | None, source: Definition, had: Mapping[str, str], given: Mapping[str, Any]) -> tuple[Source, Evaluation]:
