@@ -85,6 +85,18 @@ def test_a_run_may_have_another_template(net: Net, tmp_path: Path, until: Callab
     assert not (InstanceLayout(settings().instances_dir / net.id).root / "upper" / "gone").exists()
 
 
+def test_values_that_shape_the_network_reshape_it(net: Net) -> None:
+    """Else the record would say what the links were not."""
+    before = _inits(net)
+    run = net.start(SLOW="9ms")
+    assert run.parameters == {"SLOW": "9ms"} and _inits(net) == before
+    assert {pipe.shaping.delay_s for pipe in net.link("wire").show()} == {0.0045}
+    net.stop()
+    assert net.start().parameters == {"SLOW": "9ms"} and {pipe.shaping.delay_s for pipe in net.link("wire").show()} == {0.0045}
+    with pytest.raises(Conflict, match="run 2 is running"):
+        net.start(SLOW="1ms")
+
+
 def test_there_and_back_and_the_same_again(net: Net, tmp_path: Path) -> None:
     first = deploy_name(net)
     (tmp_path / "topology.yml").write_text(AFTER)
