@@ -7,7 +7,7 @@ waits two seconds. Begun as writers they wait milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -22,7 +22,7 @@ class QueuedSqlite(AioSqliteConfiguration):
     """Transactions of requests that may write begin with the write lock."""
 
     @asynccontextmanager
-    async def begin_transaction(self, session: AsyncSession, with_for_update: bool = False) -> AsyncGenerator[AsyncSessionTransaction, None]:
+    async def begin_transaction(self, session: AsyncSession, with_for_update: bool = False) -> AsyncIterator[AsyncSessionTransaction]:
         async with super().begin_transaction(session, with_for_update=True) as transaction:
             yield transaction
 

@@ -63,7 +63,7 @@ def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_two_commands_at_once_start_one_server_which_later_ones_reuse(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.delenv("PREFECT_HOME", raising=False)
-    code = "import json; from swapbed import server; api = server.ensure(); print(json.dumps([api, server.status().model_dump()]))"
+    code = "import json; from swapbed.serving import server; api = server.ensure(); print(json.dumps([api, server.status().model_dump()]))"
     try:
         commands = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
         first, second = (json.loads(command.communicate(timeout=120)[0]) for command in commands)
@@ -99,8 +99,8 @@ def test_a_script_and_the_command_share_one_controller(state_dir: Path) -> None:
     found = set()
     try:
         for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
-            subprocess.run([Path(sys.prefix, "bin", name), "-c", "from swapbed import server; server.ensure_controller('http://127.0.0.1:9/api')"],
-                           check=True)
+            code = "from swapbed.serving import server; server.ensure_controller('http://127.0.0.1:9/api')"
+            subprocess.run([Path(sys.prefix, "bin", name), "-c", code], check=True)
             found.add(server.status().controller)
     finally:
         server.down()
