@@ -445,6 +445,8 @@ def _check_network(spec: Spec) -> None:
                 if address.network.prefixlen < address.max_prefixlen - 1 and address.ip in (
                         address.network.network_address, *([address.network.broadcast_address] if address.version == 4 else [])):
                     raise Inconsistent(f"address {text} of {place} is its network's own or broadcast address", lan.name, m.node)
+                if address.ip.is_multicast or address.ip.is_loopback or address.ip.is_unspecified:
+                    raise Inconsistent(f"address {text} of {place} is out of range: no interface can have it", lan.name, m.node)
                 if (other := networks.setdefault(address.network, lan.name)) != lan.name:
                     raise Inconsistent(f"network {address.network} is used by both '{other}' and '{lan.name}'", lan.name, m.node)
     _check_overlaps(networks)

@@ -63,24 +63,31 @@ class Simulator(NsObject):
     def node(self) -> str:
         return self.world.add(Node(self.world, f"tbnode-n{self.world.next_id()}", self.world.here())).name
 
-    @command("duplex-link", "NODE1 NODE2 BANDWIDTH DELAY TYPE")
-    def duplex_link(self, first: str, second: str, bandwidth: str, delay: str, queue: str) -> str:
+    @command("duplex-link", "NODE1 NODE2 BANDWIDTH DELAY TYPE [ARGUMENT] …")
+    def duplex_link(self, first: str, second: str, bandwidth: str, delay: str, queue: str, *more: str) -> str:
+        self._ignore_more("duplex-link", more)
         nodes = [self.world.find(name, Node, what="duplex-link") for name in (first, second)]
         kbps, ms = self._shape(bandwidth, delay)
         return self._add_lan(Link(self.world, f"tblink-l{self.world.next_id()}", self.world.here(), nodes, kbps, ms, queue))
 
-    @command("make-lan", "NODES BANDWIDTH DELAY")
-    def make_lan(self, names: str, bandwidth: str, delay: str) -> str:
+    @command("make-lan", "NODES BANDWIDTH DELAY [ARGUMENT] …")
+    def make_lan(self, names: str, bandwidth: str, delay: str, *more: str) -> str:
+        self._ignore_more("make-lan", more)
         nodes = [self.world.find(name, Node, what="make-lan") for name in self.world.tcl.words(names)]
         kbps, ms = self._shape(bandwidth, delay)
         if len(nodes) < 2:
             raise Refused(f"a LAN of {len(nodes)} node{'s' * (len(nodes) != 1)}: expected at least 2")
         return self._add_lan(Lan(self.world, f"tblan-lan{self.world.next_id()}", self.world.here(), nodes, kbps, ms, "DropTail"))
 
-    @command("make-cloud", "NODES BANDWIDTH DELAY")
-    def make_cloud(self, names: str, bandwidth: str, delay: str) -> str:
+    @command("make-cloud", "NODES BANDWIDTH DELAY [ARGUMENT] …")
+    def make_cloud(self, names: str, bandwidth: str, delay: str, *more: str) -> str:
         self.world.ignore("make-cloud", "a cloud is a LAN like any other here")
-        return self.make_lan(names, bandwidth, delay)
+        return self.make_lan(names, bandwidth, delay, *more)
+
+    def _ignore_more(self, command: str, words: tuple[str, ...]) -> None:
+        """ns-2's link layer, queue and MAC of a LAN, as in `LL Queue/DropTail Mac/802_3`."""
+        if words:
+            self.world.ignore(f"{command} {words[0]}", "ns-2's layers of simulated links; links and LANs are Ethernet")
 
     def _shape(self, bandwidth: str, delay: str) -> tuple[int, int]:
         return self.world.whole(rate_kbps(bandwidth), "kbit/s"), self.world.whole(delay_ms(delay), "milliseconds")

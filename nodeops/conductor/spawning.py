@@ -9,6 +9,7 @@ from models.events import Arguments
 from models.protocol.init import RUN_DIRECTORY
 from models.spec import ProgramAgent, Spec, TrafficAgent
 from nodeops.conductor.happenings import AnyOrder, KeepLogs, PaceTraffic, RotateFiles, SignalProgram, StartProgram, StartTraffic
+from nodeops.conductor.redirections import in_sh
 from nodeops.conductor.state import Run
 from nodeops.init.conversation import Items
 
@@ -59,7 +60,7 @@ class Speaker:
         agent, arguments = self.agents[order.agent], order.arguments
         user = agent.user if isinstance(agent, ProgramAgent) else "root"
         directory = arguments.directory or f"{LOGS}/{order.agent}"
-        return [*self._common(order, run), ("command", arguments.command or ""), ("directory", directory), ("user", user),
+        return [*self._common(order, run), ("command", in_sh(arguments.command or "")), ("directory", directory), ("user", user),
                 ("scratch", ARCHIVE)]
 
     def _traffic(self, order: StartTraffic, run: Run | None) -> Items:

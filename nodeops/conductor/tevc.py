@@ -15,7 +15,7 @@ ARGUMENTS = {"COMMAND": "command", "DIR": "directory", "TIMEOUT": "timeout_s", "
              "SIGNAL": "signal", "BANDWIDTH": "bandwidth", "DELAY": "delay", "PLR": "loss", "LIMIT": "queue_limit",
              "QUEUE-IN-BYTES": "queue_unit", "THRESH": "red_min_threshold", "MAXTHRESH": "red_max_threshold",
              "LINTERM": "red_linear_term", "Q_WEIGHT": "red_weight", "PACKETSIZE": "packet_size_bytes", "RATE": "rate",
-             "INTERVAL": "interval_s", "IPTOS": "type_of_service"}
+             "INTERVAL": "interval_s", "IPTOS": "type_of_service", "IMAGE": "text"}
 UNITS = {"BANDWIDTH": "kbps", "RATE": "kbps", "DELAY": "ms"}
 _SAME = {kind: {verb: verb for verb in verbs.split()} for kind, verbs in {
     TargetKind.PROGRAM: "start run stop kill set", TargetKind.TRAFFIC: "start stop reset modify",

@@ -64,6 +64,8 @@ WITHOUT_MEANING = [
     ("$ns rtproto none $a", "rtproto NODE"),
     ('$ns at 1 "$ns report -archive x"', "report -archive"),
     ('set c# [$ns make-cloud "$a $b" 10Mb 0ms]', "make-cloud"),
+    ('set c# [$ns make-lan "$a $b" 10Mb 0ms LL Queue/DropTail Mac/802_3]', "make-lan LL"),
+    ("set k# [$ns duplex-link $a $b 10Mb 0ms DropTail 1]", "duplex-link 1"),
     ("set t# [new Agent/TCP/Newreno]", "new Agent/TCP/Newreno"),
     ("set p# [$a program-agent -command x]; $p# start", "Program start"),
 ]

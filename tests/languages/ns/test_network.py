@@ -296,6 +296,7 @@ def test_large_lans_get_a_wider_network(ns):
     ("tb-set-ip-link $a $l 300.1.2.3", "is not an IP address"), ("tb-set-ip-link $a $l 10.1.2", "is not an IP address"),
     ("tb-set-ip-link $a $l fe80::1", "is not an IP address"), ("tb-set-ip-lan $a $l 10.1.2.3", "'l' is a link, not a LAN"),
     ("tb-set-ip-link $a nosuch 10.1.2.3", "no link 'nosuch'"), ("tb-set-ip-link $a $l 10.1.1.255", "broadcast"),
+    ("tb-set-ip $a 224.0.0.5", "out of range"), ("tb-set-ip $a 127.0.0.1", "out of range"),
     ("tb-set-netmask $l 255.0.0.0", "out of range"), ("tb-set-netmask $l 255.255.0.255", "is not a network mask"),
     ("tb-set-netmask $l 0.0.0.255", "is not a network mask"), ("tb-set-ip-interface $a $a 10.1.1.2", "no link between"),
 ])

@@ -29,7 +29,7 @@ SPEC = with_parts(lan_spec("h1", "h2"), agents=(PROGRAM,), groups=(Group(name="a
      {"command": "true", "directory": "/tmp", "timeout_s": 3.0, "tag": "x", "expected_exit_code": 1}),
     ("all KILL SIGNAL=SIGUSR1", "all", "kill", {"signal": "USR1"}), ("t run", "t", "run", {}), ("h1 REBOOT", "h1", "reboot", {}),
     ("ns HALT", "instance", "terminate", {}), ("ns stoprun", "instance", "stop-run", {}),
-    ("ns LOG half way", "instance", "log", {"text": "half way"}),
+    ("h1 SNAPSHOT IMAGE=mine", "h1", "snapshot", {"text": "mine"}), ("ns LOG half way", "instance", "log", {"text": "half way"}),
 ])
 def test_in_our_words(words, target, verb, arguments):
     told = read_event(*in_our_words(*words.split()[:2], words.split()[2:], SPEC))
