@@ -25,6 +25,7 @@ from models.tables import (
     Instance,
     Metadata,
     MetadataChange,
+    OutboxMessage,
     Record,
     Recording,
     RecordingEvent,
@@ -45,6 +46,7 @@ from swapbed.lifecycle import project
 from swapbed.serving import prefect_history
 from tasks import datastores
 from tasks.holder import own_name
+from tasks.sweeps import forget_runs, sweeps_with
 
 Buried = type[Template] | type[Instance] | type[Run] | type[Record]
 
@@ -96,16 +98,25 @@ def expunge(*names: str, subtree: bool = False, patience_s: float = 600) -> tupl
 
 
 def choose(names: Iterable[str], subtree: bool) -> Chosen:
+    """A record named by its run stands for all its revisions, one named by its id for that alone."""
     chosen = Chosen()
     for name in names:
         named = subjects.find(name)
         chosen.labels.append(f"{named.kind.value} {named.label}")
         {Subject.TEMPLATE: chosen.templates, Subject.INSTANCE: chosen.instances,
          Subject.RUN: chosen.runs, Subject.RECORD: chosen.records}[named.kind].add(named.id)
+        if named.kind is Subject.RECORD and not name.endswith(named.id):
+            chosen.records |= _revisions(named.id)
     if subtree:
         with reading() as session:
             _descend(session, chosen)
     return chosen
+
+
+def _revisions(record_id: str) -> set[str]:
+    with reading() as session:
+        of_run = select(Record.run_id).where(Record.id == record_id)
+        return set(session.exec(select(Record.id).where(col(Record.run_id).in_(of_run))))
 
 
 def _descend(session: Session, chosen: Chosen) -> None:
@@ -130,6 +141,10 @@ def _hidden(names: Iterable[str], subtree: bool, hidden: bool) -> Chosen:
 
 def _bury(chosen: Chosen) -> None:
     """First it is marked as gone, then let go in the store, then emptied: killed anywhere, the next attempt finds what is left to do."""
+    with reading() as session:
+        _refuse_what_is_used(session, chosen)
+    for sweep in sweeps_with(chosen.runs):
+        forget_runs(sweep.id, chosen.runs)
     with writing() as session:
         _refuse_what_is_used(session, chosen)
         for _, table, ids in chosen.each():
@@ -172,12 +187,13 @@ def _refuse_what_is_used(session: Session, chosen: Chosen) -> None:
 
 
 def _names_and_ids(chosen: Chosen) -> tuple[set[str], set[str]]:
-    """Of the instances that it is about, as Prefect's tags have them; and all ids that its flows were given."""
+    """Of the instances and sweeps that it is about, as Prefect's tags have them; and all ids that its flows were given."""
     with reading() as session:
         runs = chosen.runs | set(session.exec(select(Record.run_id).where(col(Record.id).in_(chosen.records))))
         of_runs = select(Run.instance_id).where(col(Run.id).in_(runs))
         names = set(session.exec(select(Instance.name).where(col(Instance.id).in_(chosen.instances) | col(Instance.id).in_(of_runs))))
-    return names, chosen.instances | runs | chosen.records | set(_checkpoints(chosen))
+    sweeps = {sweep.id for sweep in sweeps_with(runs)}
+    return names | sweeps, chosen.instances | runs | chosen.records | set(_checkpoints(chosen)) | sweeps
 
 
 def _refuse_what_nodes_have(chosen: Chosen) -> None:
@@ -223,6 +239,10 @@ def _empty(session: Session, chosen: Chosen) -> None:
     for identifier in chosen.runs:
         run = session.get_one(Run, identifier)
         run.parameters, run.inputs, run.reason = {}, [], None
+        asked_for = select(OutboxMessage).where(OutboxMessage.instance_id == run.instance_id, col(OutboxMessage.handled_at).is_not(None))
+        for message in session.exec(asked_for):
+            if message.ids.get("run_id") == run.id or message.run == run.number:
+                message.content, message.reason = {}, None
         session.exec(delete(ActivityEvent).where(col(ActivityEvent.run_id) == identifier))
     for identifier in chosen.records:
         record = session.get_one(Record, identifier)

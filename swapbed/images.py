@@ -129,9 +129,9 @@ def _workplace() -> Iterator[Path]:
 
 
 def _keep(name: str, directory: Path) -> KnownImage:
-    store = Store.of()
-    stored = store.store_tree(directory, POLICY)
-    return _known(store, store.pin(RootKind.IMAGE, name, stored.manifest))
+    with Store.of() as store:
+        stored = store.store_tree(directory, POLICY)
+        return _known(store, store.pin(RootKind.IMAGE, name, stored.manifest))
 
 
 def _root(store: Store, name: str) -> PinnedRoot:

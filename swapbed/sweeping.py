@@ -11,8 +11,8 @@ from models.errors import InvalidInput, NotFound
 from models.settings import settings
 from models.spec import Spec
 from models.sweep import Point, Sweep, combinations, sweep_id, values_of
-from models.templates import commit_source, store_spec
-from swapbed.lifecycle import pass_on, project, template_name
+from models.templates import store_spec
+from swapbed.lifecycle import committed, pass_on, project, source_of, template_named
 from swapbed.present import html
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import user
@@ -20,8 +20,7 @@ from swapbed.record_objects import number
 from swapbed.serving import server
 from swapbed.serving.launch import launch
 from swapbed.sources.source import evaluated
-from swapbed.sources.template_content import datastore_of, stored_content
-from tasks.sweeps import path_of, read_sweep, write_sweep
+from tasks.sweeps import claimed, path_of, read_sweep, write_sweep
 
 if TYPE_CHECKING:
     import pandas
@@ -35,8 +34,9 @@ def sweep(definition: Definition, grid: Grid | None = None, *, repeats: int = 1,
           limit_s: float | None = None, report: Report = quiet, **fixed: Any) -> Sweeping:
     """A run for every combination of the grid's values, `repeats` times: `sweep("x.yml", {"DELAY": ["5ms", "10ms"]}, repeats=3)`.
 
-    Points that differ in parameters of runs only share an instance. resume: go on with the same sweep where it was interrupted.
-    limit_s: how long a run may take. fixed: parameters that are the same everywhere.
+    definition: as for `deploy`, a template's name included. Points that differ in parameters of runs only share an instance.
+    resume: go on with the same sweep where it was interrupted. limit_s: how long a run may take. fixed: parameters that are the same
+    everywhere.
     """
     if parallel < 1:
         raise InvalidInput(f"{parallel} at once are none", where="parallel")
@@ -45,11 +45,12 @@ def sweep(definition: Definition, grid: Grid | None = None, *, repeats: int = 1,
         raise InvalidInput(f"parameter '{min(twice)}' is both swept and fixed")
     points = [{name: _text(value) for name, value in fixed.items()} | point for point in combinations(values, repeats)]
     plan = _plan(definition, points, repeats, report)
-    before = read_sweep(plan.id) if path_of(plan.id).exists() else None
-    if before is not None:
-        plan = before if resume else plan.model_copy(update={"instances": before.instances})
-    plan = plan.model_copy(update={"parallel": parallel, "limit_s": limit_s})
-    write_sweep(plan)
+    with claimed(plan.id):
+        before = read_sweep(plan.id) if path_of(plan.id).exists() else None
+        if before is not None:
+            plan = before if resume else plan.model_copy(update={"instances": before.instances})
+        plan = plan.model_copy(update={"parallel": parallel, "limit_s": limit_s})
+        write_sweep(plan)
     server.ensure()
     launch("sweep", pass_on(report), sweep_id=plan.id)
     return Sweeping(read_sweep(plan.id), list(values))
@@ -58,20 +59,21 @@ def sweep(definition: Definition, grid: Grid | None = None, *, repeats: int = 1,
 def _plan(definition: Definition, points: list[dict[str, str]], repeats: int, report: Report) -> Sweep:
     """Evaluates the template under every combination, so that what is impossible is known before anything is made."""
     mine = project()
+    chosen = template_named(definition)
+    wanted = source_of(chosen) if chosen else definition
     groups: dict[str, int] = {}
     specs: list[Spec] = []
     group_of: list[int] = []
     for done, point in enumerate(points):
-        source, evaluation = evaluated(definition, point)
+        source, evaluation = evaluated(wanted, point)
         shape = evaluation.spec.model_copy(update={"parameters": ()}).digest
         if shape not in groups:
             groups[shape] = len(specs)
             specs.append(evaluation.spec)
         group_of.append(groups[shape])
         report("evaluating", done + 1, len(points))
-    content = stored_content(mine, source, evaluation, datastore_of(source, evaluation))
+    template = chosen or committed(source, evaluation)
     with writing() as session:
-        template = commit_source(session, mine, name=template_name(source), created_by=user(), **content.fields())
         spec_ids = [store_spec(session, mine.id, spec).id for spec in specs]
     runs = [Point(number=number, repeat=number % repeats + 1, parameters=points[number // repeats], group=group_of[number // repeats])
             for number in range(len(points) * repeats)]

@@ -61,9 +61,9 @@ def store_checkpoint(checkpoint_id: str, lease: str) -> None:
     """Durable when this returns: every chunk is in the store, pinned under one root."""
     checkpoint, project = with_project(checkpoint_id)
     report("storing the checkpoint")
-    store = Store.of(project)
-    stored = store.store_tree(spool_of(checkpoint_id).root, POLICY, account=part_of)
-    store.pin(RootKind.CHECKPOINT, checkpoint_id, stored.manifest)
+    with Store.of(project) as store:
+        stored = store.store_tree(spool_of(checkpoint_id).root, POLICY, account=part_of)
+        store.pin(RootKind.CHECKPOINT, checkpoint_id, stored.manifest)
     costs = Costs.model_validate(checkpoint.costs).model_copy(update={"parts": stored.accounts})
     with writing() as session:
         transition(session, Checkpoint, checkpoint_id, CheckpointState.DURABLE, costs=costs.model_dump(mode="json"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -62,9 +62,9 @@ def commit_record(record_id: str, lease: str) -> None:
     try:
         content = gathered(record)
         summary = write_content(record, content)
-        store = Store.of(project_of(record))
-        stored = store.store_tree(content, POLICY)
-        store.pin(RootKind.RECORD, record.id, stored.manifest)
+        with Store.of(project_of(record)) as store:
+            stored = store.store_tree(content, POLICY)
+            store.pin(RootKind.RECORD, record.id, stored.manifest)
     except (SwapbedError, OSError) as error:
         problem = error if isinstance(error, SwapbedError) else _disk_problem(error)
         with writing() as session:
@@ -87,9 +87,8 @@ def close_record(record_id: str, lease: str) -> None:
     record = record_by_id(record_id)
     if record.state is not RecordState.OPEN:
         return
-    with changed_tree(record) as directory:
-        apply_rules(Rules.model_validate(record.rules), directory)
-        store = Store.of(project_of(record))
+    with changed_tree(record) as directory, Store.of(project_of(record)) as store:
+        _say_dropped(directory, apply_rules(Rules.model_validate(record.rules), directory))
         stored = store.store_tree(directory, POLICY)
         store.pin(RootKind.RECORD, record.id, stored.manifest)
     with writing() as session:
@@ -112,7 +111,7 @@ def write_content(record: Record, content: Path) -> dict[str, object]:
     with reading() as session:
         run = run_by_id(session, record.run_id)
         instance = instance_by_id(session, run.instance_id)
-        template, spec = session.get_one(Template, run.template_id), load_spec(session, run.spec_id)
+        template, spec = session.get_one(Template, run.template_id), _under(load_spec(session, run.spec_id), run.parameters)
         replayed = session.get(Record, instance.replay_of_id) if instance.replay_of_id else None
         rows = session.exec(select(ActivityEvent).where(ActivityEvent.run_id == run.id).order_by(col(ActivityEvent.number)))
         events = [_event(row) for row in rows]
@@ -131,6 +130,12 @@ def write_content(record: Record, content: Path) -> dict[str, object]:
     return {"results": agents.results()}
 
 
+def _under(spec: Spec, values: Mapping[str, str]) -> Spec:
+    """The instance's spec, with the values that the run had of its own."""
+    parameters = tuple(one.model_copy(update={"value": values.get(one.name, one.value)}) for one in spec.parameters)
+    return spec.model_copy(update={"parameters": parameters})
+
+
 def apply_rules(rules: Rules, directory: Path) -> list[str]:
     """Delete what the rules let go; returns the paths."""
     files = [path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -138,6 +143,12 @@ def apply_rules(rules: Rules, directory: Path) -> list[str]:
     for path in dropped:
         (directory / path).unlink()
     return dropped
+
+
+def _say_dropped(directory: Path, dropped: list[str]) -> None:
+    """In the record.json that is there already."""
+    said = Recorded.model_validate_json((directory / "record.json").read_bytes())
+    _write(directory / "record.json", said.model_copy(update={"dropped": tuple(dropped)}).model_dump_json(indent=1))
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ keep them longer.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Collection
@@ -33,33 +34,44 @@ def forget(names: Collection[str], ids: Collection[str]) -> None:
     api = server.external_api() or server.ensure_server()
     os.environ.update(server.client_environment(api))
     from prefect.client.orchestration import get_client
-    from prefect.exceptions import PrefectException
+    from prefect.exceptions import ObjectNotFound, PrefectException
 
     try:
         with get_client(sync_client=True) as client:
-            forgotten = [run for name in names for run in _forget(client, name, set(ids))]
+            about = _tagged(client, names, set(ids))
+            if _database().exists():
+                about = list(dict.fromkeys([*about, *_known_here(set(ids))]))
+            else:
+                _forget_shown(client, about)
+            for run_id in about:
+                with contextlib.suppress(ObjectNotFound):
+                    client.delete_flow_run(run_id)
     except (PrefectException, OSError) as error:
         raise StoreProblem(f"Prefect does not let go what it knows ({type(error).__name__}: {str(error)[:200]})", where=api,
                            next="Do it again when its server answers") from error
     if _database().exists():
-        _scrub(forgotten)
+        _scrub([str(run_id) for run_id in about])
 
 
-def _forget(client: SyncPrefectClient, name: str, ids: set[str]) -> list[str]:
-    """Ids of the flow runs that are gone."""
+def _known_here(ids: set[str]) -> list[UUID]:
+    """Flow runs that were given one of these ids, whoever started them: a worker's have no tags of ours."""
+    with contextlib.closing(sqlite3.connect(_database(), timeout=BUSY_S)) as looking:
+        rows = looking.execute("SELECT id, parameters FROM flow_run").fetchall()
+    return [UUID(run) for run, parameters in rows if ids.intersection(map(str, json.loads(parameters or "{}").values()))]
+
+
+def _tagged(client: SyncPrefectClient, names: Collection[str], ids: set[str]) -> list[UUID]:
+    """The same as any server tells, which can be asked for tags only."""
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 
-    tagged: Any = FlowRunFilter(tags=FlowRunFilterTags(all_=["swapbed", name]))
-    offset, gone = 0, []
-    while runs := client.read_flow_runs(flow_run_filter=tagged, limit=PAGE, offset=offset):
-        about = [run.id for run in runs if ids.intersection(map(str, run.parameters.values()))]
-        offset += len(runs) - len(about)
-        if not _database().exists():
-            _forget_shown(client, about)
-        for run_id in about:
-            client.delete_flow_run(run_id)
-            gone.append(str(run_id))
-    return gone
+    found: list[UUID] = []
+    for name in names:
+        tagged: Any = FlowRunFilter(tags=FlowRunFilterTags(all_=["swapbed", name]))
+        offset = 0
+        while runs := client.read_flow_runs(flow_run_filter=tagged, limit=PAGE, offset=offset):
+            found += [run.id for run in runs if ids.intersection(map(str, run.parameters.values()))]
+            offset += len(runs)
+    return list(dict.fromkeys(found))
 
 
 def _forget_shown(client: SyncPrefectClient, flow_runs: list[UUID]) -> None:

@@ -238,7 +238,9 @@ def test_an_open_record_becomes_final_by_its_rules_when_its_window_closes(living
     with writing() as session:
         session.get_one(Record, _record(run).id).window_closes_at = now()
     assert load("finalize_record")(_record(run).id)["state"] == RecordState.FINAL
-    assert "nodes/a/archive/junk" not in _files(_record(run)) and "nodes/a/archive/out" in _files(_record(run))
+    files = _files(_record(run))
+    assert "nodes/a/archive/junk" not in files and "nodes/a/archive/out" in files
+    assert json.loads(files["record.json"])["dropped"] == ["nodes/a/archive/junk"]
 
 
 def test_what_is_cut_short_by_the_end_of_its_instance_is_recorded(define: Callable[..., Instance]) -> None:

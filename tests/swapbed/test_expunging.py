@@ -55,6 +55,22 @@ def test_a_secret_of_a_run_is_nowhere_afterwards(installation: Path, cli: Cli, t
     assert not list((settings().state_dir / "spool").rglob("left"))
 
 
+def test_a_secret_that_was_swept_over_is_nowhere_afterwards(installation: Path, cli: Cli, tmp_path: Path) -> None:
+    """Neither in the sweep's own file nor in what Prefect shows of it; the other points stay."""
+    secret = f"plugh-{os.urandom(8).hex()}"
+    (tmp_path / "secret").write_text(secret)
+    (tmp_path / "swept.yml").write_text(SOURCE)
+    done = swapbed.sweep(tmp_path / "swept.yml", {"PASSWORD": ["harmless", secret]})
+    assert [point.outcome for point in done.points] == ["ok", "ok"] and done.rows()[1]["said"] == secret
+    other, first = done.points
+    known = record_verbs.find(first.record_id or "")
+    assert cli("expunge", f"run:{first.run_id}", f"instance:{known.instance.id}", str(first.record_id), "--yes").returncode == 0
+    assert cli("store", "seek", str(tmp_path / "secret"), "--format", "json").parsed["found"] == []
+    again = swapbed.sweep(tmp_path / "swept.yml", {"PASSWORD": ["harmless", secret]}, resume=True)
+    assert [(point.run_id, point.parameters) for point in again.points] == [
+        (other.run_id, {"PASSWORD": "harmless"}), (first.run_id, {})], "its tombstone is no reason to run it again"
+
+
 def test_what_cannot_be_looked_at_is_said(state_dir: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
     (tmp_path / "secret").write_text("a secret string")
