@@ -43,6 +43,14 @@ class SavedProcess(Message):
     name: str
 
 
+class SavedSocket(Message):
+    """A TCP socket of a process, both as the node sees them: what CRIU does not save of it."""
+
+    pid: int
+    fd: int
+    congestion: str
+
+
 class SavedMachine(Message):
     """A VM. disk: whether it has one."""
 
@@ -63,6 +71,7 @@ class NodeManifest(Message):
     monotonic_ns: Nanoseconds = 0
     boottime_ns: Nanoseconds = 0
     processes: tuple[SavedProcess, ...] = ()
+    sockets: tuple[SavedSocket, ...] = ()
     machine: SavedMachine | None = None
 
 

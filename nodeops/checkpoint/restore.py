@@ -22,7 +22,7 @@ from models.routes import Routing
 from models.settings import settings
 from models.spec import Node
 from nodeops import cgroups, daemons, layer, node_files, node_network, outside
-from nodeops.checkpoint import requirements, vm_nodes
+from nodeops.checkpoint import congestion, preflight, requirements, vm_nodes
 from nodeops.checkpoint.copying import copy_tree
 from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
 from nodeops.checkpoint.node_clock import Keeper
@@ -211,7 +211,8 @@ def _restore_frozen(revival: Revival, journal: Journal, machines: dict[str, Proc
             outside.plug(layout.node(name), revival.wanted.spec)
         set_probes(networks.values(), NEVER)
         first_ns = time.monotonic_ns()
-        restored = _run_criu(revival, routing, networks, keepers, progress)
+        with congestion.plain(networks.values()):
+            restored = _run_criu(revival, routing, networks, keepers, progress)
         for name in outsiders:
             close_all(networks[name], revival.wanted.spec)
         set_probes(networks.values(), USUAL)
@@ -293,6 +294,7 @@ def _restore_on(revival: Revival, nodes: Sequence[Node], roots: Mapping[str, Pat
             raise Corrupt("CRIU does not say which process it restored", where=name)
         cgroups.freeze(cgroups.node_cgroup(layout.root.name, name), True)
         restored[name] = ProcessIdentity.of(pid)
+        congestion.choose_again(preflight.processes(layout, name), revival.manifests[name].sockets, name)
 
     in_turns([node.name for node in nodes], begin, at_gate, finished)
     return restored

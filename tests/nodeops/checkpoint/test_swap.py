@@ -41,13 +41,18 @@ import json, os, socket, struct, time
 while True:
     try: peer = socket.create_connection(('b', 5000)); break
     except OSError: time.sleep(.05)
+known = open('/proc/sys/net/ipv4/tcp_available_congestion_control').read().split()
+chosen = sorted(set(known) - {'reno', open('/proc/sys/net/ipv4/tcp_congestion_control').read().strip()} or known)[0]
+peer.setsockopt(6, 13, chosen.encode())
 number = 0; last = time.monotonic(); steps = []
 while True:
     peer.sendall(struct.pack('<100Q', *range(number, number + 100))); number += 100; time.sleep(.005)
     now = time.monotonic(); steps.append(now - last); last = now
     if len(steps) % 20 == 0:
         info = struct.unpack('8B24I', peer.getsockopt(6, 11, 104))
-        json.dump({'worst_s': max(steps), 'sent': number, 'retransmitted': info[31], 'monotonic_s': now}, open('/told.new', 'w'))
+        congestion = [chosen, peer.getsockopt(6, 13, 16).split(b'\\0')[0].decode()]
+        json.dump({'congestion': congestion, 'worst_s': max(steps), 'sent': number, 'retransmitted': info[31], 'monotonic_s': now},
+                  open('/told.new', 'w'))
         os.rename('/told.new', '/told'); steps = steps[-2000:]
 """
 
@@ -124,6 +129,7 @@ def test_a_flow_over_a_delayed_link_notices_nothing_three_times(make: Make, spoo
         skew_ns = ahead_ns["a"] - ahead_ns["b"]
         assert restored.late_ns < 5_000_000 or restored.attempts == ATTEMPTS
         assert_flows_on(layout)
+        assert len(set(told(layout)["congestion"])) == 1, "the connection has another congestion control than it chose"
         if restored.waited_ns < 900_000_000:
             assert told(layout)["retransmitted"] == 0
         shutil.rmtree(spool.root)
