@@ -91,7 +91,7 @@ def define_run(session: Session, instance: Instance, *, created_by: str, paramet
         raise Conflict(f"run {other.number} is {other.state}", where=instance.name,
                        next="Runs are serial: stop it first (`swapbed run stop`)")
     if instance.state not in (InstanceState.DEFINED, InstanceState.INSTANTIATING, InstanceState.UP):
-        raise Conflict(f"the instance is {instance.state}", where=instance.name, next="A run needs one that is up")
+        raise Conflict(f"the instance is {instance.state.replace('_', ' ')}", where=instance.name, next="A run needs one that is up")
     spec = load_spec(session, instance.spec_id)
     last = last_run(session, instance)
     values = {parameter.name: parameter.value for parameter in spec.parameters}

@@ -115,11 +115,20 @@ def _keep_node(node: NodeLayout, spec: Spec, number: int, target: Path, begin_ns
     elif put_away.is_dir():
         linking.stage(put_away, target)
         copying.staged = linking.staged
+        _name_what_stayed(node, copying.staged)
     else:
         copying.stage(node.logs, target / "logs")
         copying.stage(node.archive, target / "archive")
     collect(node, spec, target / "files", begin_ns, copying.staged)
     return copying.staged
+
+
+def _name_what_stayed(node: NodeLayout, staged: Staged) -> None:
+    """FIFOs, sockets and devices, which `rotate` passes over."""
+    for directory in (node.logs, node.archive):
+        seen = Staging(take=lambda path, info: False)
+        seen.stage(directory, directory)  # takes nothing, so nothing is made
+        staged.left_out += [f"{directory.name}/{what}" for what in seen.staged.left_out]
 
 
 def _describe(layout: InstanceLayout, record: InstanceRecord, begin: Begin, content: Path) -> None:

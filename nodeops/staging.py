@@ -15,6 +15,7 @@ from pathlib import Path
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+NO_FILE = "neither file nor directory nor symbolic link"
 DEPTH_LIMIT = 200  # a descriptor on either side for each
 
 
@@ -81,7 +82,7 @@ class Staging:
                 target.mkdir(parents=True, exist_ok=True)
                 self._file(there, target, name, path, info)
         elif not (stat.S_ISCHR(info.st_mode) and info.st_rdev == 0):  # an overlay's mark of a deleted name
-            self.staged.left_out.append(f"{path}: neither file nor directory nor symbolic link")
+            self.staged.left_out.append(f"{path}: {NO_FILE}")
 
     def _file(self, there: int, target: Path, name: str, path: str, info: os.stat_result) -> None:
         if stat.S_ISLNK(info.st_mode):

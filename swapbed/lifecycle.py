@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from swapbed.sources.template_content import datastore_of, stored_content
 
 if TYPE_CHECKING:
     from swapbed.sources.source import Definition
+
+NUMBERED = re.compile(r"@[0-9]+$")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def template_name(source: Source) -> str:
 
 
 def template_named(definition: Definition) -> Template | None:
-    """What `deploy name@3` means, where no file is called so."""
+    """What `deploy name@3` means, where no file is called so. None: that is no template, and may be meant as a file."""
     if not isinstance(definition, (str, Path)) or Path(definition).exists():
         return None
     mine = project()
@@ -102,6 +105,8 @@ def template_named(definition: Definition) -> Template | None:
         with reading() as session:
             found = find_template(session, mine, str(definition))
     except NotFound:
+        if NUMBERED.search(str(definition)):
+            raise
         return None
     if found.source is None:
         raise NotFound("this template was expunged", where=str(definition))

@@ -16,6 +16,7 @@ from models.transition import transition
 from tasks.places import hosts_of
 from tasks.progress import Watch
 from tasks.sessions import HostReference, session_with
+from tasks.vm_images import images_of
 from tasks.work import RETRIES, RETRY_PAUSES_S, change, flow_run_id, worth_retrying
 
 
@@ -85,4 +86,4 @@ def _wanted(instance_id: str, host: HostReference, spec_id: str, lease: Lease) -
         home = session.get_one(Host, _only_host(instance))
         nodes = tuple(node.name for node in spec.nodes) if host.id == home.id else ()
         return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes, spec=spec,
-                      daemons=DAEMONS if host.id == home.id else ("wires",))
+                      images=images_of(project.name, spec), daemons=DAEMONS if host.id == home.id else ("wires",))

@@ -28,7 +28,7 @@ def set_(subject: SubjectArgument, pairs: Annotated[list[str], typer.Argument(me
     from swapbed import metadata
     from swapbed.sources.source import assignments
 
-    _show(metadata.annotate(subject, assignments(pairs)), output)
+    _show(metadata.annotate(subject, assignments(pairs, subject, "quality=good")), output)
 
 
 @group.command("rm")

@@ -30,8 +30,8 @@ def sweep(source: SourceArgument,
     from swapbed.sources.source import assignments
 
     with progress() as report:
-        done = sweeping.sweep(source, assignments(grid), repeats=repeats, parallel=parallel, resume=resume, report=report,
-                              limit_s=None if limit is None else seconds(limit, "--limit"), **assignments(parameters))
+        done = sweeping.sweep(source, assignments(grid, "the grid", "DELAY=5ms,10ms"), repeats=repeats, parallel=parallel, resume=resume,
+                              report=report, limit_s=None if limit is None else seconds(limit, "--limit"), **assignments(parameters))
     rows = done.rows()
     if output is Format.JSON:
         print_json(rows)

@@ -61,7 +61,9 @@ def import_(archive: Path, *, name: str | None = None) -> Template:
             chain = Chain.model_validate_json((place / CHAIN).read_bytes())
             notes = Notes.model_validate_json((place / NOTES).read_bytes()) if (place / NOTES).exists() else Notes()
         except (OSError, ValidationError) as error:
-            raise InvalidInput(f"this is no export of a template ({str(error).splitlines()[0]})", where=str(archive)) from error
+            why = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+            raise InvalidInput(f"this is no export of a template ({CHAIN}: {why})", where=str(archive),
+                               next="`swapbed template export` writes them") from error
         check_chain(chain, str(archive))
         with reading() as session:
             check_name(session, mine, chain, name)

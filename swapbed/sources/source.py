@@ -31,15 +31,15 @@ def find_source(path: Path) -> Path:
                        next=f"Name the file, or call it like the directory: {path.resolve().name}.yml.")
 
 
-def assignments(pairs: Iterable[str] | None) -> dict[str, str]:
-    """`["DELAY=20ms"]` as a dictionary; a name given twice is an error."""
+def assignments(pairs: Iterable[str] | None, where: str = "-S", example: str = "-S DELAY=20ms") -> dict[str, str]:
+    """`["DELAY=20ms"]` as a dictionary; a name given twice is an error. where, example: for what is not one."""
     values: dict[str, str] = {}
     for pair in pairs or ():
         name, sign, value = pair.partition("=")
         if not sign or not name:
-            raise InvalidInput(f"'{pair}' is not of the form NAME=VALUE", where="-S", next="Write it like -S DELAY=20ms.")
+            raise InvalidInput(f"'{pair}' is not of the form NAME=VALUE", where=where, next=f"Write it like {example}")
         if name in values:
-            raise InvalidInput(f"parameter '{name}' is given twice: {values[name]} and {value}", where="-S")
+            raise InvalidInput(f"'{name}' is given twice: {values[name]} and {value}", where=where)
         values[name] = value
     return values
 

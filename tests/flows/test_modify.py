@@ -124,7 +124,7 @@ def net_row(net: Net):
 
 def test_what_cannot_be_is_refused_before_anything_changes(net: Net, tmp_path: Path) -> None:
     before, wrong = _inits(net), tmp_path / "wrong.yml"
-    with pytest.raises(InvalidInput, match="no such file"):
+    with pytest.raises(NotFound, match="no such template"):
         net.modify("topology@99")
     wrong.write_text("nodes: {a: }\nlinks: [{endpoints: [a, nobody]}]\n")
     with pytest.raises(InvalidInput, match="nobody"):
