@@ -23,10 +23,11 @@ class VirtualClock:
 
     def __init__(self, state: ClockState | None = None):
         self.state = state or ClockState(origin_ns=time.monotonic_ns())
+        self._first_ns = 0
         self._last_ns: int | None = None
 
     def now_ns(self) -> int:
-        now_ns = self.at_ns(time.monotonic_ns())
+        now_ns = max(self.at_ns(time.monotonic_ns()), self._first_ns)
         return now_ns if self._last_ns is None else min(now_ns, self._last_ns)
 
     def end_at(self, monotonic_ns: int) -> None:
@@ -52,7 +53,8 @@ class VirtualClock:
         return frozen
 
     def resume(self, monotonic_ns: int | None = None) -> None:
-        """Run on from the frozen reading, from that instant (default: now) on."""
+        """Run on from the frozen reading, from that instant (default: now) on; until then it is what is read."""
         if self.state.frozen_ns is not None:
+            self._first_ns = self.state.frozen_ns
             start = time.monotonic_ns() if monotonic_ns is None else monotonic_ns
             self.state = ClockState(origin_ns=start - self.state.frozen_ns)

@@ -94,11 +94,11 @@ def absence(stage: Stage) -> Iterator[RenderableType]:
 
 
 def what_was_noticed(stage: Stage) -> Iterator[RenderableType]:
-    """By a program that sends twenty datagrams a second and has each sent back."""
+    """By a program that asks another one twenty times a second."""
     trips = [tuple(map(float, line.split())) for line in stage.net["left1"].read("/swapbed/archive/rtt.txt").decode().splitlines()]
     pauses_ms = [1000 * (later - sooner) for (sooner, _), (later, _) in itertools.pairwise(trips)]
-    yield (f"what its programs noticed of the swap: of {len(trips)} probes that came back, one each 50 ms, none was sent more than "
-           f"{max(pauses_ms):.0f} ms after the one before, and none was on its way longer than {max(trip for _, trip in trips):.0f} ms")
+    yield (f"what its programs noticed of the swap, by their own clocks: of {len(trips)} answers to a probe each 50 ms, two in a row were "
+           f"asked for at most {max(pauses_ms):.0f} ms apart, and the slowest took {max(trip for _, trip in trips):.0f} ms")
 
 
 def what_agents_did(stage: Stage) -> Iterator[RenderableType]:

@@ -27,3 +27,9 @@ def test_until_then_it_runs() -> None:
     clock.end_at(time.monotonic_ns() + HOUR_NS)
     first_ns = clock.now_ns()
     assert first_ns < clock.now_ns() < HOUR_NS
+
+
+def test_before_the_instant_at_which_it_goes_on_it_stands_still() -> None:
+    clock = VirtualClock(ClockState(origin_ns=0, frozen_ns=HOUR_NS))
+    clock.resume(time.monotonic_ns() + HOUR_NS)
+    assert clock.now_ns() == HOUR_NS == clock.now_ns()
