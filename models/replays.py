@@ -13,9 +13,10 @@ from models.templates import load_spec
 def define_replay(session: Session, record: Record, *, created_by: str, name: str | None = None,
                   origin: str = "replay") -> tuple[Instance, Run]:
     """With the record's template, datastore, parameter values and seed. Raises Conflict or NotFound where it cannot be replayed."""
+    if record.expunged_at is not None:
+        raise NotFound("the record was expunged", where=record.id)
     if record.root is None:
-        raise Conflict(f"the record is {'expunged' if record.expunged_at else record.state}", where=record.id,
-                       next="It can be replayed once it is committed")
+        raise Conflict(f"the record is {record.state}", where=record.id, next="It can be replayed once it is committed")
     before = session.get_one(Run, record.run_id)
     template = session.get_one(Template, before.template_id)
     if template.source is None:

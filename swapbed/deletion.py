@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlmodel import Session, col, delete, select
 from models.database import engine, reading, writing
 from models.errors import Conflict
 from models.instances import GOING_ON
+from models.leases import held
 from models.settings import settings
 from models.states import RecordState, Subject
 from models.tables import (
@@ -45,7 +47,7 @@ from swapbed import subjects
 from swapbed.lifecycle import project
 from swapbed.serving import prefect_history
 from tasks import datastores
-from tasks.holder import own_name
+from tasks.holder import is_dead, own_name
 from tasks.sweeps import forget_runs, sweeps_with
 
 Buried = type[Template] | type[Instance] | type[Run] | type[Record]
@@ -140,6 +142,19 @@ def _hidden(names: Iterable[str], subtree: bool, hidden: bool) -> Chosen:
 
 
 def _bury(chosen: Chosen) -> None:
+    with ExitStack() as stack:
+        for record in _open_records(chosen):  # else it could be given its files again when its window closes just now
+            stack.enter_context(held(Subject.RECORD, record, holder=own_name(), purpose="delete", is_dead=is_dead))
+        _buried(chosen)
+
+
+def _open_records(chosen: Chosen) -> list[str]:
+    with reading() as session:
+        return list(session.exec(select(Record.id).where(col(Record.id).in_(chosen.records), Record.state == RecordState.OPEN,
+                                                         col(Record.expunged_at).is_(None))))
+
+
+def _buried(chosen: Chosen) -> None:
     """First it is marked as gone, then let go in the store, then emptied: killed anywhere, the next attempt finds what is left to do."""
     with reading() as session:
         _refuse_what_is_used(session, chosen)

@@ -29,6 +29,7 @@ def records_to_finalize() -> list[str]:
     closing = and_(col(Record.state) == RecordState.OPEN, col(Record.window_closes_at) <= now())
     query = (select(Record.id, LeaseRow.holder, LeaseRow.expires_s > DatabaseNow())
              .join(LeaseRow, and_(col(LeaseRow.subject) == Subject.RECORD, col(LeaseRow.subject_id) == Record.id), isouter=True)
-             .where(or_(col(Record.state) == RecordState.COMMITTING, closing)).order_by(col(Record.created_at)))
+             .where(or_(col(Record.state) == RecordState.COMMITTING, closing), col(Record.expunged_at).is_(None))
+             .order_by(col(Record.created_at)))
     with reading() as session:
         return [record for record, holder, unexpired in session.exec(query) if not unexpired or is_dead(holder)]

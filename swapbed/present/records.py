@@ -48,11 +48,12 @@ class RecordShown(BaseModel):
 
 def of(known: Known) -> RecordShown:
     row, run, instance = known.row, known.run, known.instance
+    state = "expunged" if row.expunged_at else row.state
     return RecordShown(id=row.id, name=known.name, instance=instance.name, instance_id=instance.id, run=run.number, run_id=run.id,
-                       revision=row.revision, state=row.state, reason=row.reason, outcome=run.outcome, parameters=run.parameters,
+                       revision=row.revision, state=state, reason=row.reason, outcome=run.outcome, parameters=run.parameters,
                        results=row.summary.get("results", {}), root=row.root, size_bytes=row.size_bytes, files=row.files,
                        replay_of=instance.replay_of_id, began_at=run.began_at, ended_at=run.ended_at, committed_at=row.committed_at,
-                       window_closes_at=row.window_closes_at if row.state == "open" else None)
+                       window_closes_at=row.window_closes_at if state == "open" else None)
 
 
 def rows(shown: Iterable[RecordShown]) -> list[tuple[Any, ...]]:

@@ -19,6 +19,7 @@ from models.templates import project_named
 from storage.roots import RootKind
 from storage.store import Store
 from swapbed import record_verbs, templates
+from swapbed.controller.committing import records_to_finalize
 from tests.swapbed.conftest import Cli
 
 ARCHIVE = "nodes/a/archive"
@@ -108,3 +109,17 @@ def test_a_record_named_by_its_run_is_all_its_revisions(record: Path, cli: Cli, 
     with reading() as session:
         run = session.exec(select(Run)).one()
         assert [row.root for row in session.exec(select(Record).where(Record.run_id == run.id))] == [None, None]
+
+
+def test_an_open_record_that_was_deleted_is_never_closed(record: Path, cli: Cli) -> None:
+    """The controller would try for ever."""
+    with writing() as session:
+        row = session.exec(select(Record)).one()
+        row.state, row.window_closes_at = RecordState.OPEN, now()
+    assert records_to_finalize() == [row.id]
+    assert cli("delete", "record:net/1", "--yes").returncode == 0
+    assert records_to_finalize() == []
+    assert cli("record", "show", "net/1", "--format", "json").parsed["state"] == "expunged"
+    assert "expunged" in cli("record", "ls").stdout
+    said = cli("replay", "net/1")
+    assert said.returncode == 4 and "expunged" in said.stderr
