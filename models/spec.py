@@ -184,7 +184,7 @@ class Node(Part):
     outside: bool = Field(default=False, description="a control interface with a route to the outside, through the host")
     failure: Literal["fatal", "nonfatal", "restart"] = "fatal"
     on_failure: str | None = Field(default=None, description="sequence that runs when this node is found dead")
-    virtual_wall_clock: bool = Field(default=True, description="that CLOCK_REALTIME goes on across swaps is wanted; without effect so far")
+    virtual_wall_clock: bool = Field(default=True, description="container: CLOCK_REALTIME, too, goes on across swaps (docs/checkpoints.md)")
     tarballs: tuple[Tarball, ...] = ()
     volumes: tuple[Volume, ...] = ()
     packages: tuple[str, ...] = Field(default=(), description="ns's tb-set-node-rpms: paths in the datastore, recorded")

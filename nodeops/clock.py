@@ -1,6 +1,6 @@
 """The virtual clock of an instance on one host: CLOCK_MONOTONIC less the time before its birth and the time suspended.
 
-Wires and conductor of one instance share it by being told the same `origin_ns`; nothing reads the host's wall clock for
+Wires and conductor of one instance share it by being told the same `origin_ns`; neither reads the host's wall clock for
 anything but display.
 """
 

@@ -18,7 +18,7 @@ from nodeops.clock import VirtualClock
 from nodeops.destroy import clear
 from nodeops.identity import ProcessIdentity
 from nodeops.init.client import InitClient
-from nodeops.instance import InstanceRecord, holding, layout_of, read_record, write_record
+from nodeops.instance import InstanceRecord, holding, layout_of, read_record, the_record, write_record
 from nodeops.journal import Cgroup, Journal, Process
 from nodeops.launch import NodeJob, launch
 from nodeops.layout import InstanceLayout
@@ -171,14 +171,14 @@ def _launch_on(layout: InstanceLayout, base: Path, spec: Spec, routing: Routing,
                networks: dict[str, int]) -> dict[str, ProcessIdentity]:
     where = cgroups.hierarchies()
     hidden = masks(hidden_paths(settings())) if base == Path("/") else []
-    with layer.mounted(layout, base, hidden, node_files.files_of(spec, routing, nodes)) as layers:
+    with layer.mounted(layout, base, hidden, node_files.files_of(spec, routing, nodes), the_record(layout).wall_shift_ns) as layers:
         jobs = []
         for node in nodes:
             tasks = {limit.cgroup / "tasks" for limit in cgroups.limits_of(layout.root.name, node, where)
                      if not limit.cgroup.is_relative_to(where.unified)}
             at = layout.node(node.name)
             jobs.append(NodeJob(node.name, at, networks[node.name], cgroups.node_cgroup(layout.root.name, node.name), tuple(sorted(tasks)),
-                                layers.of(node.name), layers.mount_point))
+                                layers.of(node.name), layers.mount_point, node.virtual_wall_clock))
         return launch(jobs, cgroups.daemon_cgroup(layout.root.name, cgroups.HELPERS))
 
 

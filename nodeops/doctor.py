@@ -22,6 +22,7 @@ from nodeops.layer import BINARY
 from nodeops.vm.accelerator import probe
 from nodeops.vm.machine import QEMU
 from nodeops.vm.tiny import ready
+from nodeops.wall import LIBRARY
 
 KERNEL = (5, 14)  # cgroup.kill; younger than clone3's CLONE_INTO_CGROUP (5.7), openat2 (5.6), overlayfs's volatile (5.10)
 CRIU = (4, 2)
@@ -100,8 +101,9 @@ def _state_directory() -> Iterator[Check]:
         yield _ok("disk", f"{free >> 30} GiB free")
     else:
         yield Check(name="disk", status="fail", what=f"only {free >> 20} MiB are free, {wanted >> 20} are wanted", next="Make room")
-    if not BINARY.exists():
-        yield Check(name="init", status="fail", what=f"{BINARY} has not been built", next="make -C nodeops/init")
+    for what, built in (("init", BINARY), ("wall clock", LIBRARY)):
+        if not built.exists():
+            yield Check(name=what, status="fail", what=f"{built} has not been built", next=f"make -C nodeops/{built.parent.name}")
 
 
 def _checkpointing() -> Iterator[Check]:

@@ -30,7 +30,7 @@ ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
 class InstanceRecord(Message):
-    """identity.json. nodes: placed on this host. created_at: wall clock."""
+    """identity.json. nodes: placed on this host. created_at: wall clock. wall_shift_ns: see `nodeops.wall`; since its last restore."""
 
     instance: str
     name: str
@@ -42,6 +42,7 @@ class InstanceRecord(Message):
     nodes: tuple[str, ...]
     images: dict[str, str] = {}
     daemons: tuple[str, ...] = ()
+    wall_shift_ns: int = 0
 
 
 def layout_of(instance: str) -> InstanceLayout:

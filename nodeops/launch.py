@@ -17,6 +17,7 @@ from nodeops.layout import INSIDE, NodeLayout
 from nodeops.masks import proc_read_only
 
 OVERLAY = "redirect_dir=follow,index=off,metacopy=off,volatile"
+PRELOADED = {"LD_PRELOAD": f"{INSIDE}/wall.so"}  # init, which is static, hands it on to programs: see nodeops/init/program.c
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 TIMEOUT_S = 60
 
@@ -35,6 +36,7 @@ class NodeJob:
     tasks: tuple[Path, ...]
     lowers: tuple[Path, ...]
     mount_point: Path
+    virtual_wall_clock: bool
 
 
 def overlay_options(node: NodeLayout, lowers: Sequence[Path]) -> str:
@@ -77,12 +79,13 @@ def launch(jobs: Sequence[NodeJob], helpers: Path) -> dict[str, ProcessIdentity]
 
 
 def _items(job: NodeJob, read_only: Sequence[str]) -> list[tuple[str, str]]:
+    environment = ENVIRONMENT | (PRELOADED if job.virtual_wall_clock else {})
     return [("name", job.name), ("netns", f"/proc/self/fd/{job.network}"), ("cgroup", str(job.cgroup)),
             *(("tasks", str(path)) for path in job.tasks), ("root", str(job.mount_point)),
             ("overlay", overlay_options(job.layout, job.lowers)),
             *(("readonly", path) for path in read_only), ("writable", "/proc/sys/net"),
             ("argument", f"{INSIDE}/init"), ("argument", "init"),
-            *(("environment", f"{name}={value}") for name, value in ENVIRONMENT.items())]
+            *(("environment", f"{name}={value}") for name, value in environment.items())]
 
 
 def forget_previous_mount(node: NodeLayout) -> None:

@@ -1,4 +1,5 @@
-"""What lies under a node's own changes and over its base: masks, devices, init, the way to the datastore; and its own few files.
+"""What lies under a node's own changes and over its base: masks, devices, init, the wall clock, the way to the datastore; and its own
+few files.
 
 A tmpfs of about a megabyte, mounted where only nodes see it and gone with the last of them: overlayfs refuses a lower layer that
 lies inside another (`/`), so it cannot be a directory beside the instance's files. The datastore is large, so it is not copied:
@@ -19,6 +20,7 @@ from models.errors import HostProblem
 from nodeops.layout import INSIDE, InstanceLayout
 from nodeops.linux import mount, private_mounts
 from nodeops.masks import Mask, password_files
+from nodeops.wall import LIBRARY, file_of
 
 BINARY = Path(__file__).parent / "init" / "swapbed-init"
 OPAQUE, REDIRECT = "trusted.overlay.opaque", "trusted.overlay.redirect"
@@ -43,14 +45,16 @@ class Layers:
 
 
 @contextmanager
-def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask], files: Mapping[str, Mapping[str, bytes]]) -> Iterator[Layers]:
+def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask], files: Mapping[str, Mapping[str, bytes]],
+            wall_shift_ns: int) -> Iterator[Layers]:
     """Within, this thread has a mount namespace of its own with the layers in it.
 
     base: the root file system that the nodes see, `/` or an image's directory. files: node → path relative to `/` → content.
-    Raises HostProblem.
+    wall_shift_ns: see `nodeops.wall`. Raises HostProblem.
     """
-    if not BINARY.exists():
-        raise HostProblem("the nodes' init has not been built", where=str(BINARY), next="make -C nodeops/init")
+    for what, built in (("init", BINARY), ("wall clock", LIBRARY)):
+        if not built.exists():
+            raise HostProblem(f"the nodes' {what} has not been built", where=str(built), next=f"make -C nodeops/{built.parent.name}")
     with private_mounts():
         common, own, mount_point = layout.layer / "common", layout.layer / "own", layout.layer / "root"
         try:
@@ -58,6 +62,7 @@ def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask], files: Ma
             common.mkdir()
             mount_point.mkdir()
             _fill(common, base, list(masks))
+            _fill_wall(common / INSIDE.name, wall_shift_ns)
             _fill_own(own, base, files)
             inside = _path_inside(layout.datastore, base)
             if inside is not None:
@@ -108,6 +113,13 @@ def _fill(layer: Path, base: Path, masks: list[Mask]) -> None:
     for name in CALLINGS:
         (layer / INSIDE.name / "bin" / name).symlink_to("../init")
     _replace_passwords(layer, base, masks)
+
+
+def _fill_wall(directory: Path, shift_ns: int) -> None:
+    shutil.copyfile(LIBRARY, directory / "wall.so")
+    (directory / "wall.so").chmod(0o755)
+    (directory / "wall").write_bytes(file_of(shift_ns))
+    (directory / "wall").chmod(0o444)
 
 
 def _replace_passwords(layer: Path, base: Path, masks: list[Mask]) -> None:

@@ -87,11 +87,13 @@ class Life(Message):
 
 
 class CheckpointManifest(Message):
-    """virtual_ns: the instant of the cut. frames: in flight at it."""
+    """virtual_ns: the instant of the cut. wall_ns: what the nodes' wall clock read at it; checkpoints from before there was one lack it.
+    frames: in flight at it."""
 
     format: Literal[1] = 1
     spec_digest: str
     virtual_ns: Nanoseconds
+    wall_ns: Nanoseconds | None = None
     life: Life
     nodes: tuple[str, ...]
     conducted: bool

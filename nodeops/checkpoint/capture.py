@@ -30,6 +30,7 @@ from nodeops.instance import read_spec, the_record
 from nodeops.layout import InstanceLayout
 from nodeops.outside_connections import connections
 from nodeops.reach import init_identity, open_network
+from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
 
 EVENT_S = 10.0
@@ -60,6 +61,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         progress("standing still", 0, len(names))
         without_probes(layout, names)
         cut = stand_still(layout, names)
+        wall_ns = host_wall_ns(cut.instant_ns) + record.wall_shift_ns
         steps = Steps(cut.instant_ns)
         steps.done("freeze")
         later_ns = {node: frozen_ns - cut.instant_ns for node, frozen_ns in cut.frozen_ns.items()}
@@ -79,7 +81,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
             with_probes(layout, names)
             go_on(layout, later_ns)
             steps.done("go on")
-        manifest = CheckpointManifest(spec_digest=spec.digest, virtual_ns=cut.virtual_ns, life=life, nodes=tuple(names),
+        manifest = CheckpointManifest(spec_digest=spec.digest, virtual_ns=cut.virtual_ns, wall_ns=wall_ns, life=life, nodes=tuple(names),
                                       conducted="conductor" in record.daemons, frames=frames, requirements=required)
         write_whole(spool.manifest, manifest.model_dump_json(indent=1).encode())
     except BaseException:

@@ -43,6 +43,7 @@ from nodeops.masks import hidden_paths, masks
 from nodeops.outside_connections import close_all
 from nodeops.reach import Inits
 from nodeops.restart import make_missing_cgroups
+from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
 from nodeops.wires.client import WiresClient
 
@@ -56,11 +57,12 @@ DETACH_S = 10.0
 @dataclass(frozen=True)
 class Restored:
     """late_ns: how much later than planned a node was let go: so much its clocks stepped. waited_ns: from CRIU's beginning with the first
-    node until time went on; see `nodeops.checkpoint.patience` for how long that may be."""
+    node until time went on; see `nodeops.checkpoint.patience` for how long that may be. wall_shift_ns: see `nodeops.wall`."""
 
     late_ns: int
     waited_ns: int
     attempts: int
+    wall_shift_ns: int
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def _revive(revival: Revival, next_message: int | None, progress: Progress) -> R
                                    revival.machines, wanted.images)
     journal.made(Process(role=f"init {name}", identity=identity) for name, identity in machines.items())
     restored = _bring_back(revival, journal, machines, progress)
-    write_record(layout, record.model_copy(update={"state": "ready"}))
+    write_record(layout, record.model_copy(update={"state": "ready", "wall_shift_ns": restored.wall_shift_ns}))
     return restored
 
 
@@ -169,10 +171,12 @@ def _bring_back(revival: Revival, journal: Journal, machines: dict[str, ProcessI
         _prepare_files(revival)
         began_ns = time.monotonic_ns()
         start_ns = began_ns + planned_ns
-        first_ns = _restore_frozen(revival, journal, machines, start_ns, progress)
+        wall_ns = revival.checkpoint.wall_ns
+        shift_ns = 0 if wall_ns is None else wall_ns - host_wall_ns(start_ns)
+        first_ns = _restore_frozen(revival, journal, machines, start_ns, shift_ns, progress)
         if time.monotonic_ns() < start_ns - SPARE_NS or attempts == ATTEMPTS:
             late_ns = go_on(revival.layout, revival.later_ns, start_ns)
-            return Restored(late_ns, start_ns - first_ns, attempts)
+            return Restored(late_ns, start_ns - first_ns, attempts, shift_ns)
         planned_ns = (time.monotonic_ns() - began_ns) * 5 // 4 + SPARE_NS
         _end_nodes(revival, journal)
 
@@ -189,8 +193,10 @@ def _prepare_files(revival: Revival) -> None:
         wires.restore(revival.spool.wires)
 
 
-def _restore_frozen(revival: Revival, journal: Journal, machines: dict[str, ProcessIdentity], start_ns: int, progress: Progress) -> int:
-    """The nodes' processes are there and the wires hold their devices; nothing has run. For time to go on at start_ns.
+def _restore_frozen(revival: Revival, journal: Journal, machines: dict[str, ProcessIdentity], start_ns: int, shift_ns: int,
+                    progress: Progress) -> int:
+    """The nodes' processes are there and the wires hold their devices; nothing has run. For time to go on at start_ns, with a wall clock
+    that is shifted by shift_ns.
 
     Returns when CRIU began with the first.
     """
@@ -212,7 +218,7 @@ def _restore_frozen(revival: Revival, journal: Journal, machines: dict[str, Proc
         set_probes(networks.values(), NEVER)
         first_ns = time.monotonic_ns()
         with congestion.plain(networks.values()):
-            restored = _run_criu(revival, routing, networks, keepers, progress)
+            restored = _run_criu(revival, routing, networks, keepers, shift_ns, progress)
         for name in outsiders:
             close_all(networks[name], revival.wanted.spec)
         set_probes(networks.values(), USUAL)
@@ -242,7 +248,7 @@ def _attach_wires(revival: Revival, holders: Mapping[str, ProcessIdentity]) -> N
         wires.reload()
 
 
-def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], keepers: Mapping[str, Keeper],
+def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], keepers: Mapping[str, Keeper], shift_ns: int,
               progress: Progress) -> dict[str, ProcessIdentity]:
     restored: dict[str, ProcessIdentity] = {}
     bases = {node.name: base_of(node, revival.wanted.images) for node in revival.containers}
@@ -250,7 +256,7 @@ def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], k
         nodes = [node for node in revival.containers if bases[node.name] == base]
         hidden = masks(hidden_paths(settings())) if base == Path("/") else []
         files = node_files.files_of(revival.wanted.spec, routing, nodes)
-        with layer.mounted(revival.layout, base, hidden, files) as layers:
+        with layer.mounted(revival.layout, base, hidden, files, shift_ns) as layers:
             roots = {node.name: _mount_root(revival.layout, layers, node.name) for node in nodes}
             for name, identity in _restore_on(revival, nodes, roots, networks, keepers).items():
                 restored[name] = identity

@@ -124,18 +124,20 @@ static void take_stdio(const struct program *program, const struct account *acco
 }
 
 static char **complete_environment(char **given, const struct account *account) {
-    static char home[PATH_MAX + 8], user[80], logname[80];
+    static char home[PATH_MAX + 8], user[80], logname[80], preloaded[PATH_MAX + 16];
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/swapbed/bin";
     snprintf(home, sizeof home, "HOME=%s", account->home);
     snprintf(user, sizeof user, "USER=%s", account->name);
     snprintf(logname, sizeof logname, "LOGNAME=%s", account->name);
-    char *defaults[] = {path, home, user, logname};
-    size_t count = 0;
+    const char *preload = getenv("LD_PRELOAD"); /* init was told so for its programs: nodeops/launch.py */
+    snprintf(preloaded, sizeof preloaded, "LD_PRELOAD=%s", preload ? preload : "");
+    char *defaults[] = {path, home, user, logname, preloaded};
+    size_t count = 0, default_count = preload ? 5 : 4;
     while (given[count]) count++;
-    char **all = calloc(count + 5, sizeof *all);
+    char **all = calloc(count + 6, sizeof *all);
     if (!all) return given;
     memcpy(all, given, count * sizeof *all);
-    for (size_t i = 0, own = count; i < 4; i++) {
+    for (size_t i = 0, own = count; i < default_count; i++) {
         size_t length = (size_t)(strchr(defaults[i], '=') - defaults[i]) + 1, at = 0;
         while (at < own && strncmp(all[at], defaults[i], length)) at++;
         if (at == own) all[count++] = defaults[i];

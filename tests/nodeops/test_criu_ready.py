@@ -78,7 +78,8 @@ def restore(layout: InstanceLayout, node: str, network: int, images: Path) -> No
     part = spec.node(node)
     joining = os.open(cgroups.node_cgroup(layout.root.name, node) / "cgroup.procs", os.O_WRONLY)
     forget_previous_mount(layout.node(node))
-    with layer.mounted(layout, Path("/"), masks(hidden_paths(settings())), node_files.files_of(spec, Routing(spec), [part])) as layers:
+    files = node_files.files_of(spec, Routing(spec), [part])
+    with layer.mounted(layout, Path("/"), masks(hidden_paths(settings())), files, 0) as layers:
         mount("overlay", layers.mount_point, "overlay", MS_NODEV, overlay_options(layout.node(node), layers.of(node)))
         criu("restore", "-d", "--root", str(layers.mount_point), "--inherit-fd", f"fd[{network}]:net", "--pidfile", str(images / "pid"),
              images=images, pass_fds=[network], preexec_fn=lambda: os.write(joining, b"0") and None)

@@ -11,8 +11,10 @@ from models.protocol.wires import SavedPipe
 from nodeops.checkpoint.node_clock import offset_ns
 from nodeops.checkpoint.spool import Spool
 from nodeops.clock import ClockState
+from nodeops.instance import the_record
 from nodeops.layout import InstanceLayout
 from nodeops.reach import read_inits
+from nodeops.wall import file_of, host_wall_ns
 from tests.nodeops.checkpoint.test_swap import assert_flows_on, delayed_spec, flow, swap_in, swap_out
 from tests.nodeops.instances import Make
 
@@ -23,6 +25,14 @@ def ahead_ns(layout: InstanceLayout) -> dict[str, int]:
     """Node → how far its CLOCK_MONOTONIC is ahead of the instance's virtual clock."""
     origin_ns = ClockState.model_validate_json(layout.clock.read_bytes()).origin_ns
     return {node: offset_ns(identity.pid)[0] + origin_ns for node, identity in read_inits(layout).items()}
+
+
+def born_ns(layout: InstanceLayout) -> int:
+    """What the nodes' wall clock read when virtual time began, as their programs find it."""
+    shift_ns, origin_ns = the_record(layout).wall_shift_ns, ClockState.model_validate_json(layout.clock.read_bytes()).origin_ns
+    for identity in read_inits(layout).values():
+        assert Path(f"/proc/{identity.pid}/root/swapbed/wall").read_bytes() == file_of(shift_ns)
+    return host_wall_ns(origin_ns) + shift_ns
 
 
 def sizes(spool: Spool) -> dict[str, int]:
@@ -43,15 +53,18 @@ def test_twenty_swaps(make: Make, state_dir: Path) -> None:
     spool = Spool(state_dir / "spool" / "c-1")
     seen: list[dict[str, int]] = []
     ahead: list[dict[str, int]] = []
+    born = [born_ns(layout)]
     for epoch in range(SWAPS):
         swap_out(layout, spool, epoch)
         seen.append(sizes(spool))
         swap_in(layout, spool)
         ahead.append(ahead_ns(layout))
+        born.append(born_ns(layout))
         shutil.rmtree(spool.root)
     assert_flows_on(layout)
     assert len({each["a"] - each["b"] for each in ahead}) == 1, "two nodes' clocks have come apart"
     assert len({each["a"] for each in ahead}) == 1, "a node's clock and the virtual clock have come apart"
+    assert max(born) - min(born) < 5_000_000, "the wall clock and the virtual clock have come apart"
     assert {each["processes"] for each in seen[2:]} == {seen[2]["processes"]} and {each["files"] for each in seen[2:]} == {seen[2]["files"]}
     assert seen[-1]["images"] < 1.5 * seen[1]["images"]
     assert max(each["frames"] for each in seen) < 500
