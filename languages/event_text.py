@@ -61,12 +61,17 @@ def write_event(event: Event) -> Plain:
     pieces = [event.target, event.verb]
     for key, value in given.items():
         if key in _MAPPINGS:
-            pieces += [f"{key}.{name}={shlex.quote(inner)}" for name, inner in value.items()]
+            pieces += [f"{key}.{name}={_quoted(inner)}" for name, inner in value.items()]
         elif _POSITIONAL.get(event.verb) == key and not _WORD.fullmatch(str(value)):
-            pieces.append(shlex.quote(str(value)))
+            pieces.append(_quoted(str(value)))
         else:
-            pieces.append(f"{key}={shlex.quote(str(value))}")
+            pieces.append(f"{key}={_quoted(str(value))}")
     return " ".join(pieces)
+
+
+def _quoted(text: str) -> str:
+    """For a shell; a text with single quotes in double ones, if they hide nothing."""
+    return f'"{text}"' if "'" in text and not set(text) & set('"\\$`!') else shlex.quote(text)
 
 
 def read_timed(value: Plain) -> list[Timed]:

@@ -112,16 +112,20 @@ int recording_main(int argc, char **argv) {
     return ask(&out, false);
 }
 
-/* The words of a command as one line for /bin/sh -c; a single word is such a line already. */
+/* The words of a command as one line for /bin/sh -c; a single word is such a line already. Quoted only where sh needs it: people edit it.
+ * A leading word with '=' would be an assignment to sh, so '=' is not plain. */
+#define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+:,./-"
 static char *command_line(int argc, char **argv) {
     char *line = NULL;
     size_t size;
     FILE *out = open_memstream(&line, &size);
     if (argc == 1) fputs(argv[0], out);
     for (int i = 0; argc > 1 && i < argc; i++) {
-        fputs(i ? " '" : "'", out);
+        bool plain = *argv[i] && strspn(argv[i], PLAIN) == strlen(argv[i]);
+        const char *quote = plain ? "" : "'";
+        fprintf(out, "%s%s", i ? " " : "", quote);
         for (const char *c = argv[i]; *c; c++) *c == '\'' ? fputs("'\\''", out) : fputc(*c, out);
-        fputc('\'', out);
+        fputs(quote, out);
     }
     fclose(out);
     return line;

@@ -148,12 +148,13 @@ def _control(instance: str, action: Action, output: Format, name: str = "") -> N
 
 def _say(one: object, output: Format) -> None:
     from swapbed.living.recordings import ShownRecording
+    from swapbed.present.units import count
 
     assert isinstance(one, ShownRecording)
     if output is Format.JSON:
         print_json(one)
     else:
-        print_text(f"{one.instance}/{one.name}: {one.state}, {one.events} events, {one.length_s:.3f} s")
+        print_text(f"{one.instance}/{one.name}: {one.state}, {count(one.events, 'event')}, {one.length_s:.3f} s")
 
 
 def register(app: typer.Typer) -> None:

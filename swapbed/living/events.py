@@ -26,7 +26,9 @@ def event(access: Access, target: str, verb: str, words: Mapping[str, Any] | Seq
     where = access.where.name
     node, slash, agent = target.rpartition("/")
     if slash and not any(a.name == agent and a.node == node for a in access.spec.agents):
-        raise NotFound(f"node '{node}' has no agent '{agent}'", where=where, next=nearest(agent, (a.name for a in access.spec.agents)))
+        elsewhere = [f"{a.node}/{a.name}" for a in access.spec.agents if a.name == agent]
+        near = nearest(target, elsewhere or [f"{a.node}/{a.name}" for a in access.spec.agents])
+        raise NotFound(f"node '{node}' has no agent '{agent}'", where=where, next=near)
     try:
         told = read_event({"target": agent, "verb": verb, **words} if isinstance(words, Mapping) else shlex.join([agent, verb, *words]))
         check_event(told, access.spec.targets(), access.spec.groups)

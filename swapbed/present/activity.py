@@ -28,6 +28,8 @@ def _what(line: ActivityLine) -> str:
     if line.kind in ("node-died", "wires-died"):
         whose = "the wires " if line.kind == "wires-died" else ""
         return f"{whose}died: {line.detail.get('reason', '')} ({line.detail.get('failure', '')})"
+    if line.kind == "recording":
+        return f"recording '{line.detail.get('name', '')}': {line.detail.get('action', '')}"
     if line.kind == "node-back":
         return "is back, made anew" if line.detail.get("anew") else "is back"
     if line.kind == "wires-back":

@@ -38,6 +38,12 @@ def test_events(text, result: Event) -> None:
     assert read_event(text) == result
 
 
+def test_texts_are_quoted_for_people() -> None:
+    assert write_event(event("job", "run", command="touch 'a b'")) == """job run command="touch 'a b'\""""
+    hiding = event("job", "run", command="echo '$X'")
+    assert write_event(hiding) == """job run command='echo '"'"'$X'"'"''""" and read_event(write_event(hiding)) == hiding
+
+
 def test_the_forms_of_a_timeline() -> None:
     forms = ["10s: link0 down", {"10s": "link0 down"}, {"at": "10s", "do": "link0 down"}, {"at": 10, "target": "link0", "verb": "down"}]
     assert {(t.at_s, t.on, t.event.model_dump_json()) for form in forms for t in read_timed(form)} == {

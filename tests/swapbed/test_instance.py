@@ -121,7 +121,7 @@ def test_a_link_that_is_down_carries_nothing(cli: Cli, net: swapbed.Instance) ->
     (["link", "set", "face", "bottelneck", "delay=1ms"], NotFound.exit_code, "Did you mean 'bottleneck'?"),
     (["link", "set", "face", "bottleneck", "loss=1%", "--member", "left1"], InvalidInput.exit_code, "left1"),
     (["event", "send", "face", "flow1", "strat"], InvalidInput.exit_code, "strat"),
-    (["event", "send", "face", "left2/flow1", "start"], NotFound.exit_code, "left2"),
+    (["event", "send", "face", "left2/flow1", "start"], NotFound.exit_code, "Did you mean 'left1/flow1'?"),
     (["capture", "face", "left1:eth9", "-w", "x"], NotFound.exit_code, "eth9"),
     (["run", "start", "face", "-S", "DURATON=1"], InvalidInput.exit_code, "DURATON"),
     (["run", "start", "face", "-S", "PAIRS=many"], InvalidInput.exit_code, "many"),

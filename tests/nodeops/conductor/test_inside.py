@@ -76,7 +76,7 @@ def test_commands_are_recorded_while_someone_works_by_hand(conduct: Conduct):
     failed = run(client.layout, "h1", "template_record true")
     assert failed.code == 0 and b"nothing is being recorded" in failed.stderr
     client.control_recording("start", "by-hand")
-    by_hand = "cd /tmp; template_record 'echo a >file'; template_record false; template_record test -f file"
+    by_hand = "cd /tmp; template_record 'echo a >file'; template_record false; template_record test -f file -a \"it's\""
     assert run(client.layout, "h1", by_hand).code == 0
     client.send_event("net", "down", wait=True, timeout_s=5)
     assert run(client.layout, "h2", "record-events pause").code == 0
@@ -84,7 +84,7 @@ def test_commands_are_recorded_while_someone_works_by_hand(conduct: Conduct):
     (recording,) = client.control_recording("stop")
     assert [(event.target, event.verb, event.node) for event in recording.events] == [
         ("recorded-h1", "run", "h1"), ("recorded-h1", "run", "h1"), ("net", "down", None)]
-    assert [event.arguments.command for event in recording.events[:2]] == ["echo a >file", "'test' '-f' 'file'"]
+    assert [event.arguments.command for event in recording.events[:2]] == ["echo a >file", r"test -f file -a 'it'\''s'"]
     assert recording.events[0].arguments.directory == "/tmp"
     assert recording.events[0].offset_ns <= recording.events[1].offset_ns <= recording.events[2].offset_ns
 
