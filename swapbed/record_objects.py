@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from models.manifest import ListedFile
 from models.recorded import Agents, Recorded, RecordedEvent
+from models.states import RecordState
 from swapbed import record_verbs as records
 from swapbed import replaying
 from swapbed.exchange import record_export, record_import
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 
 def one(name: str) -> Record:
-    """By id, `INSTANCE/RUN`, or INSTANCE for its last run."""
-    return Record(records.find(name))
+    """By id, `INSTANCE/RUN`, or INSTANCE for its last run. Of a run that has just ended, once it is committed."""
+    known = records.find(name)
+    return Record(records.of_run(known.run.id) if known.row.state is RecordState.COMMITTING else known)
 
 
 def bring(source: Path | str, *, name: str | None = None) -> Record:
