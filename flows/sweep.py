@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, Queue
+from threading import Event
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
@@ -33,10 +34,11 @@ WORKERS_LIMIT = 32
 
 @dataclass
 class Going:
-    """A sweep that this process carries out: its plan, and what no worker has taken yet."""
+    """A sweep that this process carries out: its plan, and what no worker has taken yet. interrupted: no further point is begun."""
 
     plan: Sweep
     shards: Queue[list[Point]]
+    interrupted: Event = field(default_factory=Event)
 
 
 _going: dict[str, Going] = {}  # a task's parameters are copied, and its threads must share the plan
@@ -44,15 +46,22 @@ _going: dict[str, Going] = {}  # a task's parameters are copied, and its threads
 
 @flow(flow_run_name="sweep {sweep_id}", task_runner=ThreadPoolTaskRunner(max_workers=WORKERS_LIMIT))  # type: ignore[arg-type]
 def sweep(sweep_id: str) -> dict[str, str | int]:
-    """Runs what has no outcome yet. A point that fails is noted, and stops no other; interrupted, the sweep can be resumed."""
+    """Runs what has no outcome yet. A point that fails is noted, and stops no other. Interrupted, it sees the runs that go on to their
+    end, and begins no other; it can be resumed."""
     with working_on_sweep(sweep_id) as plan:
         _take_up(plan)
         going = _going[sweep_id] = Going(plan, Queue())
         for shard in plan.shards():
             going.shards.put(shard)
         workers = [work.submit(sweep_id) for _ in range(min(plan.parallel, going.shards.qsize(), WORKERS_LIMIT))]
-        for worker in workers:
-            worker.result()
+        try:
+            for worker in workers:
+                worker.result()
+        except BaseException:
+            going.interrupted.set()
+            for worker in workers:  # else they would go on without the claim on the sweep
+                worker.wait()
+            raise
         _publish(plan)
     failed = sum(point.outcome != "ok" for point in plan.points)
     return {"sweep_id": sweep_id, "points": len(plan.points), "failed": failed}
@@ -93,21 +102,21 @@ def _see_through(plan: Sweep, point: Point) -> None:
 def work(sweep_id: str) -> None:
     """Take lists of points, each for one instance, until none is left."""
     going = _going[sweep_id]
-    while True:
+    while not going.interrupted.is_set():
         try:
             points = going.shards.get_nowait()
         except Empty:
             return
-        _go_through(going.plan, points)
+        _go_through(going, points)
 
 
-def _go_through(plan: Sweep, points: list[Point]) -> None:
+def _go_through(going: Going, points: list[Point]) -> None:
     """In one instance as long as that works; after an error in another one."""
-    waiting = list(points)
-    while waiting:
+    plan, waiting = going.plan, list(points)
+    while waiting and not going.interrupted.is_set():
         try:
             with _instance(plan, waiting[0]) as instance_id:
-                while waiting:
+                while waiting and not going.interrupted.is_set():
                     point = waiting.pop(0)
                     _run(plan, point, instance_id)
                     if point.outcome == "error":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from nodeops.identity import ProcessIdentity
 from swapbed import lifecycle, record_verbs, sweeping
 from tasks.holder import FORM
 from tasks.sweeps import read_sweep
+from tests.swapbed.conftest import COMMAND
 
 EXPERIMENT = """
 parameters:
@@ -113,6 +115,21 @@ def test_a_sweep_whose_process_is_killed_is_resumed_and_runs_every_point_once(in
     assert done.plan.instances == [] and not [one for one in lifecycle.all_living() if one.template.name == source.stem]
     again = sweeping.sweep(source, {"COUNT": "1..3"}, resume=True)
     assert again.plan.points == done.plan.points, "nothing is left to do"
+
+
+def test_a_sweep_that_is_interrupted_begins_no_further_point(installation: Path, tmp_path: Path) -> None:
+    source = tmp_path / "brisk.yml"
+    source.write_text(f"name: brisk\n{SLOW}")
+    command = subprocess.Popen([COMMAND, "sweep", str(source), "COUNT=1..6"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _flow_of_run(1)
+    command.send_signal(signal.SIGINT)
+    assert command.wait(120) == 130
+    (plan,) = [read_sweep(path.stem) for path in (installation / "sweeps").glob("*.json") if "brisk" in path.read_text()]
+    done = [point for point in plan.points if point.outcome is not None]
+    assert 0 < len(done) < 6 and {point.outcome for point in done} == {"ok"} and all(point.record_id for point in done)
+    assert plan.instances == [] and not [one for one in lifecycle.all_living() if one.template.name == source.stem]
+    again = sweeping.sweep(source, {"COUNT": "1..6"}, resume=True)
+    assert [row["count"] for row in again.rows()] == [1, 2, 3, 4, 5, 6] and again.points[:len(done)] == done
 
 
 def _flow_of_run(number: int) -> ProcessIdentity:
