@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -37,22 +38,45 @@ class Network:
         self.link, self.traces, self.captures = link, traces, captures
         self.run, self.zero_ns = 0, 0  # of the run whose traces are written
         self._done, self._changed, self._compile = done, changed, compile_filter
+        self._traces: dict[str, deque[ChangeLan]] = {}  # of a LAN: the one being carried out, and those that wait for it
         self.take(spec)
 
     def take(self, spec: Spec) -> None:
         self._lans: dict[str, Lan] = {lan.name: lan for lan in spec.lans}
 
     def order(self, order: ChangeLan) -> None:
+        """In their order: what a trace order does depends on what the one before it came to."""
+        if order.verb.startswith("trace-"):
+            waiting = self._traces.setdefault(order.lan, deque())
+            waiting.append(order)
+            if len(waiting) == 1 and self._carry_out(order):
+                self._next_trace(order.lan)
+        else:
+            self._carry_out(order)
+
+    def _carry_out(self, order: ChangeLan) -> bool:
+        """Whether it is done at once."""
         try:
             steps = self._steps(order.verb, self._lans[order.lan], order.arguments)
         except (SwapbedError, KeyError) as error:
             self._done(order.number, Outcome(code=UNDELIVERED, error=str(error)))
-            return
-        outcomes: list[Outcome] = []
+            return True
         if not steps:
             self._done(order.number, Outcome())
+            return True
+        outcomes: list[Outcome] = []
         for step in steps:
-            self.link.ask(step.operation, step.takes, partial(self._ended, order.number, step, len(steps), outcomes))
+            self.link.ask(step.operation, step.takes, partial(self._ended, order, step, len(steps), outcomes))
+        return False
+
+    def _next_trace(self, lan: str) -> None:
+        """The first that waits is over."""
+        waiting = self._traces[lan]
+        waiting.popleft()
+        while waiting and self._carry_out(waiting[0]):
+            waiting.popleft()
+        if not waiting:
+            del self._traces[lan]
 
     def capture_again(self, names: Iterable[str]) -> None:
         """What was being captured when the instance was saved goes on in new files."""
@@ -66,7 +90,7 @@ class Network:
         if step.note is not None and outcome.ok:
             step.note(result)
 
-    def _ended(self, order: int, step: Step, count: int, outcomes: list[Outcome], result: dict[str, Any], outcome: Outcome) -> None:
+    def _ended(self, order: ChangeLan, step: Step, count: int, outcomes: list[Outcome], result: dict[str, Any], outcome: Outcome) -> None:
         """The order is done when all its steps are; the first that failed is its outcome."""
         if step.operation == "capture_stop" and outcome.ok and not CaptureEnded.model_validate(result).written:
             self.link.ask(step.operation, step.takes, partial(self._ended, order, step, count, outcomes))
@@ -74,7 +98,9 @@ class Network:
         self._noted(step, result, outcome)
         outcomes.append(outcome)
         if len(outcomes) == count:
-            self._done(order, next((one for one in outcomes if not one.ok), Outcome()))
+            self._done(order.number, next((one for one in outcomes if not one.ok), Outcome()))
+            if order.verb.startswith("trace-"):
+                self._next_trace(order.lan)
 
     def _steps(self, verb: str, lan: Lan, arguments: Arguments) -> list[Step]:
         if verb == "modify":
