@@ -21,13 +21,13 @@ WILD = frozenset("*?[")
 
 
 def collect(node: NodeLayout, spec: Spec, target: Path, begin_ns: int, staged: Staged) -> None:
-    """Below target with their paths in the node. begin_ns: wall clock; what changed before is not the run's doing."""
+    """Below target with their paths in the node. begin_ns: wall clock; what changed before is not the run's doing. Of everything, `removed`
+    beside target lists what the base has and the node has not any more."""
     if spec.collect.everything and ports.is_vm(node.root):
         staged.left_out.append("what a VM changed cannot be told from what it had: name paths to collect")
         return
     if spec.collect.everything:
-        changed = Staging(take=lambda path, info: info.st_ctime_ns >= begin_ns and not path.startswith(OURS), staged=staged)
-        changed.stage(node.upper, target)
+        _changed(node, target, begin_ns, staged)
         return
     globs = [*spec.collect.paths.get("*", ()), *spec.collect.paths.get(node.name, ())]
     if not globs:
@@ -39,6 +39,18 @@ def collect(node: NodeLayout, spec: Spec, target: Path, begin_ns: int, staged: S
                 _take(files, found, target, staged)
     except (Conflict, NotFound) as error:
         staged.left_out.append(f"{', '.join(globs)}: {error.what}")
+
+
+def _changed(node: NodeLayout, target: Path, begin_ns: int, staged: Staged) -> None:
+    found = Staging(take=lambda path, info: info.st_ctime_ns >= begin_ns and not path.startswith(OURS))
+    found.stage(node.upper, target)
+    staged.files += found.staged.files
+    staged.copied_bytes += found.staged.copied_bytes
+    staged.left_out += [what for what in found.staged.left_out if not what.startswith(OURS)]
+    removed = [path for path in found.staged.removed if not path.startswith(OURS)]
+    if removed:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (target.parent / "removed").write_text("".join(f"/{path}\n" for path in removed), errors="surrogateescape")
 
 
 def matching(files: NodeFiles, glob: str) -> Iterator[str]:

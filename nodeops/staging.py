@@ -21,9 +21,12 @@ DEPTH_LIMIT = 200  # a descriptor on either side for each
 
 @dataclass
 class Staged:
+    """removed: names of the base that overlayfs marks as deleted."""
+
     files: int = 0
     copied_bytes: int = 0
     left_out: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
 
 Choose = Callable[[str, os.stat_result], bool]
@@ -81,7 +84,9 @@ class Staging:
             if self.take(path, info):
                 target.mkdir(parents=True, exist_ok=True)
                 self._file(there, target, name, path, info)
-        elif not (stat.S_ISCHR(info.st_mode) and info.st_rdev == 0):  # an overlay's mark of a deleted name
+        elif stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+            self.staged.removed.append(path)
+        else:
             self.staged.left_out.append(f"{path}: {NO_FILE}")
 
     def _file(self, there: int, target: Path, name: str, path: str, info: os.stat_result) -> None:

@@ -136,6 +136,18 @@ def test_what_a_record_holds(living: Callable[..., Instance]) -> None:
     assert not list((settings().state_dir / "spool" / "runs").iterdir())
 
 
+def test_everything_that_a_run_changed(living: Callable[..., Instance]) -> None:
+    instance = living(EXPERIMENT.replace('collect: {a: ["/data/*.dat"]}', "collect: all"))
+    _in_node(instance, "rm /etc/hostname; echo x > /data/new; mkfifo /data/pipe /swapbed/archive/pipe")
+    (run,) = _runs(instance)
+    load("stop_run")(run.id)
+    load("finalize_record")(_record(run).id)
+    files = _files(_record(run))
+    assert files["nodes/a/files/data/new"] == b"x\n" and files["nodes/a/removed"] == b"/etc/hostname\n" and "nodes/b/removed" not in files
+    assert not [name for name in files if name.startswith("nodes/a/files/swapbed/archive")]
+    assert [what.rpartition(":")[0] for what in json.loads(files["record.json"])["left_out"]] == ["a: archive/pipe", "a: data/pipe"]
+
+
 def test_a_program_that_keeps_a_log_open_through_the_next_run_does_not_change_the_record(living: Callable[..., Instance]) -> None:
     instance = living()
     log = settings().instances_dir / instance.id / "upper/a/swapbed/logs/talker/1.out"
