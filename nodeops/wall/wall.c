@@ -15,6 +15,7 @@
 #include <semaphore.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -26,6 +27,7 @@ static const int64_t SECOND = 1000000000, EARLIEST_S = 1000000000, LATEST_S = 10
 static const int64_t none;
 static const volatile int64_t *mapped;
 static int (*read_of_host)(clockid_t, struct timespec *);
+static ssize_t (*receive)(int, struct msghdr *, int);
 
 /* Where there is no such function without a library of its own (glibc before 2.34), the C library itself can load that. */
 extern __typeof__(dlsym) dlsym __attribute__((weak));
@@ -67,6 +69,7 @@ static int64_t shift(void) {
 
 __attribute__((constructor)) static void begin(void) {
     read_of_host = (__typeof__(read_of_host))next("clock_gettime");
+    receive = (__typeof__(receive))next("recvmsg");
     shift();
 }
 
@@ -113,6 +116,36 @@ time_t time(time_t *now) {
 int timespec_get(struct timespec *now, int base) {
     if (base != TIME_UTC) return REAL(timespec_get, 0, now, base);
     return read_clock(CLOCK_REALTIME, now) ? 0 : base;
+}
+
+/* When it came stands beside what was received, if the program wanted that (socket(7), SO_TIMESTAMP): ping takes its own time from it. The
+ * clock of a network card, the last of SCM_TIMESTAMPING's three, is not the wall's. */
+static void date(struct msghdr *received) {
+    int64_t by = shift();
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(received); by && at; at = CMSG_NXTHDR(received, at)) {
+        if (at->cmsg_level != SOL_SOCKET || at->cmsg_len < CMSG_LEN(sizeof(struct timespec))) continue;
+        if (at->cmsg_type == SCM_TIMESTAMP) {
+            struct timeval *when = (struct timeval *)CMSG_DATA(at);
+            struct timespec exact = {when->tv_sec, when->tv_usec * 1000};
+            move(&exact, by);
+            *when = (struct timeval){exact.tv_sec, exact.tv_nsec / 1000};
+        } else if (at->cmsg_type == SCM_TIMESTAMPNS || at->cmsg_type == SCM_TIMESTAMPING) {
+            struct timespec *when = (struct timespec *)CMSG_DATA(at);
+            if (when->tv_sec) move(when, by);
+        }
+    }
+}
+
+ssize_t recvmsg(int from, struct msghdr *into, int flags) {
+    ssize_t length = receive ? receive(from, into, flags) : syscall(SYS_recvmsg, from, into, flags);
+    if (length >= 0) date(into);
+    return length;
+}
+
+int recvmmsg(int from, struct mmsghdr *into, unsigned limit, int flags, struct timespec *within) {
+    int count = REAL(recvmmsg, FAILURE, from, into, limit, flags, within);
+    for (int i = 0; i < count; i++) date(&into[i].msg_hdr);
+    return count;
 }
 
 /* The host's time for an instant of the node's. What can be no such instant is left alone: other clocks begin at about 0, and somebody

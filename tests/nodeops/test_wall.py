@@ -31,6 +31,15 @@ int main(void) {
     return printf("%ld.%09ld\\n", exact.tv_sec, exact.tv_nsec) < 0;
 }
 """
+STAMPED = b"""
+import socket, struct
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+    one.setsockopt(1, %(kind)d, 8 + 16 if %(kind)d == 37 else 1)  # SOF_TIMESTAMPING_RX_SOFTWARE, _SOFTWARE
+    one.bind(('127.0.0.1', 0))
+    one.sendto(b'x', one.getsockname())
+    ((level, kind, data),) = one.recvmsg(9, 200)[1]
+print(struct.unpack('q', data[:8])[0])
+"""
 WAITS = """
 #define _GNU_SOURCE
 #include <errno.h>
@@ -129,6 +138,15 @@ def test_whatever_reads_the_clock(behind: InstanceLayout, tmp_path: Path) -> Non
     assert abs(hours_behind(behind, "a", "date +%s", user="nobody") - 5) < 0.02
     assert abs(hours_behind(behind, "a", "date +%s", environment={"LD_PRELOAD": ""})) < 0.02, "the program's own environment counts"
     assert abs(hours_behind(behind, "a", "env -i date +%s")) < 0.02
+
+
+@pytest.mark.timeout(60)
+def test_when_the_kernel_says_that_something_came(behind: InstanceLayout) -> None:
+    for kind in (29, 35, 37):  # SO_TIMESTAMP, …NS, …ING
+        assert abs(hours_behind(behind, "a", "python3 -S -", stdin=STAMPED % {b"kind": kind}) - 5) < 0.02
+        assert abs(hours_behind(behind, "b", "python3 -S -", stdin=STAMPED % {b"kind": kind})) < 0.02
+    took = run(behind, "a", "ping -c 1 127.0.0.1").stdout.partition(b"time=")[2].split()[0]
+    assert 0 <= float(took) < 60_000
 
 
 @pytest.mark.timeout(60)
