@@ -16,7 +16,7 @@ from languages.ns.link_writer import link_lines
 from languages.ns.networks import networks_of
 from languages.ns.ports import Ports
 from languages.ns.tcl_text import is_free, reference, word
-from models.spec import Event, Lan, Node, ProgramAgent, Spec, TrafficAgent
+from models.spec import Event, Lan, Node, ProgramAgent, Spec, TimedEvent, TrafficAgent
 
 LABEL = "emulab."
 _ROUTING = {"static": "Static", "manual": "Manual", "ospf": "Session", "static-ddijk": "Static-ddijk", "static-old": "Static-old"}
@@ -36,6 +36,17 @@ class _Writer:
             if name not in ("instance", ALL_LANS):
                 self._renamed[name] = self._usable(name, strict=kind.value in ("node", "lan"))
         self._events = EventWriter(spec, self._name)
+        self._startups = {
+            agent.name for agent in spec.agents if isinstance(agent, ProgramAgent) and "\n" in agent.command and self._is_startup(agent)
+        }
+
+    def _is_startup(self, agent: ProgramAgent) -> bool:
+        """tb-set-node-startup may have several lines, unlike a program agent, but nothing else can be told to it."""
+        plain = ProgramAgent(name=f"{agent.node}_startup", node=agent.node, command=agent.command)
+        steps = [step for part in self._spec.sequences for step in part.steps] + [e for part in self._spec.timelines for e in part.entries]
+        told = [event for event in self._spec.events if event.target == agent.name]
+        elsewhere = {step.target for step in steps} | {member for group in self._spec.groups for member in group.members}
+        return agent == plain and agent.name not in elsewhere and told == [TimedEvent(target=agent.name, verb="start")]
 
     def _usable(self, name: str, strict: bool) -> str:
         """A name that Tcl lets an object have; of nodes and LANs (strict), one that Emulab takes, too."""
@@ -127,10 +138,12 @@ class _Writer:
         yield ""
         traffic = [agent for agent in self._spec.agents if isinstance(agent, TrafficAgent)]
         for agent in self._spec.agents:
-            if isinstance(agent, ProgramAgent):
-                yield self._program(agent)
-            else:
+            if isinstance(agent, TrafficAgent):
                 yield from self._traffic(agent)
+            elif agent.name in self._startups:
+                yield f"tb-set-node-startup {self._reference(agent.node)} {word(agent.command)}"
+            else:
+                yield self._program(agent)
         for agent in traffic:
             if agent.role == "source" and any(agent.peer == other.name for other in traffic):
                 yield f"$ns connect {self._transport(agent)} {self._reference(agent.peer or '')}"
@@ -197,7 +210,7 @@ class _Writer:
                 )
         if self._spec.on_start is not None:  # the nearest ns can say: a run's first event
             yield f'$ns at 0 "{self._reference(self._spec.on_start)} start"'
-        for event in self._spec.events:
+        for event in (e for e in self._spec.events if e.target not in self._startups):
             when = "swapout" if event.on == "swapout" else number(event.at_s)
             yield from (f"$ns at {when} {self._quoted(w)}" for w in self._events.words(event))
 

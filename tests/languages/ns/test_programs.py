@@ -52,3 +52,9 @@ def test_every_conversion_that_loses_nothing_keeps_the_rows(program: Path) -> No
         again = evaluate(Source(f"{program.stem}{TARGETS[target]}", made.text, target)).spec
         lost = [sentence for sentence in made.lost if not sentence.startswith("parameters:")]
         assert lost or emulab_rows(again) == rows, target
+
+
+def test_a_startup_of_several_lines_has_a_word_in_ns() -> None:
+    source = Source.read(Path(__file__).parent / "programs" / "old_machines.ns")
+    made = convert(source, "ns")
+    assert not made.lost and made.text.count("tb-set-node-startup") == 1
