@@ -87,6 +87,7 @@ def _expect_agents(flow: str, ids: Mapping[str, str]) -> None:
     from tasks.places import likely_hosts
     from tasks.sessions import expect
 
+    load(flow)  # one that there is not is what to tell first
     for host in likely_hosts(ids, to_be_placed=flow == "instantiate"):
         expect(host)
 

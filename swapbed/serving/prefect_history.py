@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 PAGE = 200
+PATIENCE_S, POLL_S = 20.0, 0.2
 
 
 def forget(names: Collection[str], ids: Collection[str]) -> None:
@@ -38,10 +40,13 @@ def forget(names: Collection[str], ids: Collection[str]) -> None:
 
     try:
         with get_client(sync_client=True) as client:
-            about = _tagged(client, names, set(ids))
-            if _database().exists():
-                about = list(dict.fromkeys([*about, *_known_here(set(ids))]))
-            else:
+            about = _about(client, names, set(ids))
+            deadline = time.monotonic() + PATIENCE_S
+            # one at work may yet show something, as a record's table after its commit; one that was killed is not waited for
+            while _going_on(client, about) and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+            about = _about(client, names, set(ids))
+            if not _database().exists():
                 _forget_shown(client, about)
             for run_id in about:
                 with contextlib.suppress(ObjectNotFound):
@@ -51,6 +56,19 @@ def forget(names: Collection[str], ids: Collection[str]) -> None:
                            next="Do it again when its server answers") from error
     if _database().exists():
         _scrub([str(run_id) for run_id in about])
+
+
+def _about(client: SyncPrefectClient, names: Collection[str], ids: set[str]) -> list[UUID]:
+    here = _known_here(ids) if _database().exists() else []
+    return list(dict.fromkeys([*_tagged(client, names, ids), *here]))
+
+
+def _going_on(client: SyncPrefectClient, flow_runs: list[UUID]) -> bool:
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    theirs = FlowRunFilter(id=FlowRunFilterId(any_=flow_runs))
+    found = client.read_flow_runs(flow_run_filter=theirs, limit=PAGE) if flow_runs else []
+    return any(run.state is not None and run.state.is_running() for run in found)
 
 
 def _known_here(ids: set[str]) -> list[UUID]:

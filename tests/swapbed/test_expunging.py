@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,10 @@ def test_a_secret_of_a_run_is_nowhere_afterwards(installation: Path, cli: Cli, t
         with pytest.raises(Conflict, match="instance lives.*swapbed destroy"):
             deletion.expunge(f"record:{record.row.id}")
     spool = run_files.content_of(record.run.id)
+    deadline = time.monotonic() + 30
+    while spool.exists():  # the controller tidies up after the commit
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     spool.mkdir(parents=True)
     (spool / "left").write_text(secret)  # as if the controller had died before it could tidy up
     found = cli("store", "seek", str(tmp_path / "secret"))

@@ -54,7 +54,7 @@ def test_template_record_runs_the_command_and_reports_it_on_success(node: Throwa
         session = client.session(["/swapbed/init", "record", "test", "a b", "=", "a b"], directory="/tmp")
         asked = petition(driver)
         assert asked.items["what"] == ("record",)
-        assert asked.items["command"] == ("'test' 'a b' '=' 'a b'",)
+        assert asked.items["command"] == ("test 'a b' '=' 'a b'",)
         assert asked.items["directory"] == ("/tmp",)
         assert int(asked.items["start_ns"][0]) <= int(asked.items["end_ns"][0]) <= asked.at_ns
         reply(driver, asked)
