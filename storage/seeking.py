@@ -6,8 +6,10 @@ Says as plainly what it could not look at. Finding nothing in what was looked at
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
@@ -19,6 +21,7 @@ from storage.objects import ObjectStore
 from storage.pack import PREFIX, read_chunks, read_index
 
 WINDOW_BYTES = 4 << 20
+OF_SQLITE = (".db", "-wal", "-shm", "-journal")
 
 
 class Sought(Message):
@@ -122,9 +125,24 @@ def seek_in_files(paths: list[Path], secret: bytes) -> Sought:
 
 def _in_file(path: Path, secret: bytes) -> bool:
     before = b""
-    with path.open("rb", buffering=0) as file:
+    with _opened(path) as file:
         while data := file.read(WINDOW_BYTES):
             if secret in before + data:
                 return True
             before = data[-len(secret) + 1:] if len(secret) > 1 else b""
     return False
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Files of SQLite's are read by another process: closing one drops all locks that this process has on it, and whoever opens that
+    database next takes it for nobody's and cuts off what is mapped here (https://www.sqlite.org/howtocorrupt.html, 2.2)."""
+    if not path.name.endswith(OF_SQLITE):
+        with path.open("rb", buffering=0) as file:
+            yield file
+        return
+    path.stat()
+    with subprocess.Popen(["cat", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
+        assert reader.stdout
+        yield reader.stdout
+        reader.kill()

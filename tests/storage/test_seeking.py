@@ -97,3 +97,19 @@ def test_it_is_found_across_windows(tmp_path: Path) -> None:
     assert seek_in_files([tmp_path / "file", tmp_path / "gone"], SECRET).found == (str(tmp_path / "file"),)
     (tmp_path / "file").write_bytes(SECRET[:-1])
     assert seek_in_files([tmp_path / "file"], SECRET).found == ()
+
+
+def test_looking_at_a_database_leaves_its_locks_alone(tmp_path: Path) -> None:
+    """Seen as a SIGBUS: another process had cut off the file that this one had mapped."""
+    path = tmp_path / "x.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as here:
+        here.execute("PRAGMA journal_mode = WAL")
+        here.execute("CREATE TABLE t (b)")
+        here.execute("BEGIN IMMEDIATE")
+        here.execute("INSERT INTO t VALUES (?)", (SECRET,))
+        assert seek_in_files([path, tmp_path / "x.db-wal", tmp_path / "x.db-shm"], b"nowhere").found == ()
+        other = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+        refused = subprocess.run([sys.executable, "-c", other, path], capture_output=True, text=True)
+        assert "database is locked" in refused.stderr
+        here.execute("COMMIT")
+    assert seek_in_files([path], SECRET).found == (str(path),)
