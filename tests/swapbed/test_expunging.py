@@ -62,7 +62,7 @@ def test_a_secret_of_a_run_is_nowhere_afterwards(installation: Path, cli: Cli, t
 
 
 def test_a_secret_that_was_swept_over_is_nowhere_afterwards(installation: Path, cli: Cli, tmp_path: Path) -> None:
-    """Of what is ours; what Prefect's server writes late of a sweep is not waited for, and docs/storage.md says so. The other points stay."""
+    """Of what is ours; what Prefect's server writes late of a sweep is not waited for: docs/storage.md says so. The other points stay."""
     secret = f"plugh-{os.urandom(8).hex()}"
     (tmp_path / "secret").write_text(secret)
     (tmp_path / "swept.yml").write_text(SOURCE)
