@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,20 @@ def short_path(path: Path) -> tuple[int, str]:
     """A directory fd, to be closed by the caller, and a path through it that fits a sockaddr."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     return directory, f"/proc/self/fd/{directory}/{path.name}"
+
+
+def result_in(lines: Iterable[bytes], progress: Callable[[Progress], None] | None = None) -> dict[str, Any] | None:
+    """What answers one request: its progress told, its error raised, its result returned. None: nobody answers any more."""
+    for line in lines:
+        answer = ANSWER.validate_json(line)
+        if isinstance(answer, Progress):
+            if progress:
+                progress(answer)
+        elif answer.error is not None:
+            raise SwapbedError.from_json(answer.error)
+        else:
+            return answer.result or {}
+    return None
 
 
 class ControlClient:
@@ -67,15 +81,8 @@ class ControlClient:
         request = Request(id=self._next_id, operation=operation, arguments=arguments)
         try:
             self._socket.sendall(request.model_dump_json().encode() + b"\n")
-            while line := self._lines.readline(LINE_LIMIT_BYTES):
-                answer = ANSWER.validate_json(line)
-                if isinstance(answer, Progress):
-                    if progress:
-                        progress(answer)
-                elif answer.error is not None:
-                    raise SwapbedError.from_json(answer.error)
-                else:
-                    return answer.result or {}
+            if (result := result_in(iter(lambda: self._lines.readline(LINE_LIMIT_BYTES), b""), progress)) is not None:
+                return result
         except TimeoutError as error:
             raise TimedOut(f"no answer to '{operation}' within {self.timeout_s:g} s", where=str(self.path)) from error
         except (BrokenPipeError, ConnectionResetError) as error:

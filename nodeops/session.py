@@ -12,11 +12,11 @@ from typing import IO, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from models.errors import HostLost, SwapbedError
+from models.errors import HostLost
 from models.protocol.control import Nothing, Progress, Request
 from models.protocol.host import OPERATIONS
 from nodeops.bridge import bridged
-from nodeops.control import ANSWER, LINE_LIMIT_BYTES
+from nodeops.control import LINE_LIMIT_BYTES, result_in
 from nodeops.init.client import InitClient
 from nodeops.instance import layout_of
 from nodeops.reach import init_socket
@@ -96,16 +96,11 @@ class HostSession:
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError) as error:
             raise self._lost(operation) from error
-        while line := self._process.stdout.readline(LINE_LIMIT_BYTES):
-            answer = ANSWER.validate_json(line)
-            if isinstance(answer, Progress):
-                if progress:
-                    progress(answer)
-            elif answer.error is not None:
-                raise SwapbedError.from_json(answer.error)
-            else:
-                return OPERATIONS[operation].gives.model_validate(answer.result or {})
-        raise self._lost(operation)
+        lines = self._process.stdout
+        result = result_in(iter(lambda: lines.readline(LINE_LIMIT_BYTES), b""), progress)
+        if result is None:
+            raise self._lost(operation)
+        return OPERATIONS[operation].gives.model_validate(result)
 
     def do(self, operation: str, arguments: BaseModel | None, gives: type[Result],
            progress: Callable[[Progress], None] | None = None) -> Result:

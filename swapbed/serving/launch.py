@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from models.errors import Busy, InvalidInput, NotFound, SwapbedError
 from models.protocol.control import Progress, Request
 from models.protocol.launch import CANCEL, Launch, Launched
-from nodeops.control import ANSWER, short_path
+from nodeops.control import result_in, short_path
 from swapbed.serving import server
 
 Listener = Callable[[Progress], None]
@@ -82,14 +82,7 @@ def _line(request: Request) -> bytes:
 
 
 def _follow(answers: BinaryIO, progress: Listener | None, request: Launch) -> dict[str, Value]:
-    for line in answers:
-        answer = ANSWER.validate_json(line)
-        if isinstance(answer, Progress):
-            if progress:
-                progress(answer)
-        elif answer.error is not None:
-            raise SwapbedError.from_json(answer.error)
-        else:
-            return Launched.model_validate(answer.result or {}).result
+    if (result := result_in(answers, progress)) is not None:
+        return Launched.model_validate(result).result
     raise SwapbedError(f"the process of '{request.flow}' died", where=" ".join(request.ids.values()),
                        next="The controller brings what it left into a consistent state; see `swapbed status`")
