@@ -68,7 +68,7 @@ def _going_on(client: SyncPrefectClient, flow_runs: list[UUID]) -> bool:
 
     theirs = FlowRunFilter(id=FlowRunFilterId(any_=flow_runs))
     found = client.read_flow_runs(flow_run_filter=theirs, limit=PAGE) if flow_runs else []
-    return any(run.state is not None and run.state.is_running() for run in found)
+    return any(run.state is not None and (run.state.is_pending() or run.state.is_running()) for run in found)
 
 
 def _known_here(ids: set[str]) -> list[UUID]:
