@@ -36,8 +36,11 @@ import socket, struct
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
     one.setsockopt(1, %(kind)d, 8 + 16 if %(kind)d == 37 else 1)  # SOF_TIMESTAMPING_RX_SOFTWARE, _SOFTWARE
     one.bind(('127.0.0.1', 0))
-    one.sendto(b'x', one.getsockname())
-    ((level, kind, data),) = one.recvmsg(9, 200)[1]
+    told = []
+    while not told:  # the kernel begins to stamp some time after it is asked to
+        one.sendto(b'x', one.getsockname())
+        told = one.recvmsg(9, 200)[1]
+    ((level, kind, data),) = told
 print(struct.unpack('q', data[:8])[0])
 """
 WAITS = """
