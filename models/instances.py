@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from models.errors import Conflict, InvalidInput, NotFound
-from models.spec import LABEL, Spec
+from models.names import LABEL
+from models.spec import Spec
 from models.states import InstanceState, RunState
 from models.tables import Checkpoint, Instance, Placement, Project, Run, Template
 from models.templates import load_spec, store_spec

@@ -12,7 +12,8 @@ from blake3 import blake3
 from sqlmodel import Session, col, func, select
 
 from models.errors import InvalidInput, NotFound
-from models.spec import NAME, Parameter, Spec
+from models.names import NAME
+from models.spec import Parameter, Spec
 from models.tables import Project, StoredSpec, Template
 from models.tables.columns import new_id
 
