@@ -29,6 +29,7 @@ LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/sel
 DIRECTORIES = {"dev/net": 0o755, "dev/pts": 0o755, "dev/shm": 0o1777, "proc": 0o555, "sys": 0o555, "run/lock": 0o1777, "tmp": 0o1777,
                "var/tmp": 0o1777, "swapbed/run": 0o755, "swapbed/bin": 0o755, "swapbed/logs": 0o755, "swapbed/archive": 0o1777,
                "swapbed/datastore": 0o755}
+PROGRAMS = {"swapbed/init": BINARY, "swapbed/wall.so": LIBRARY}  # path relative to `/` → what is built here
 CALLINGS = ("swapbed-event", "tevc", "template_record", "record-events")  # of init's binary, by its name: see nodeops/init/main.c
 
 
@@ -49,12 +50,12 @@ def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask], files: Ma
             wall_shift_ns: int) -> Iterator[Layers]:
     """Within, this thread has a mount namespace of its own with the layers in it.
 
-    base: the root file system that the nodes see, `/` or an image's directory. files: node → path relative to `/` → content.
-    wall_shift_ns: see `nodeops.wall`. Raises HostProblem.
+    base: the root file system that the nodes see, `/` or an image's directory. files: node → path relative to `/` → content; one of
+    PROGRAMS goes before what is built here. wall_shift_ns: see `nodeops.wall`. Raises HostProblem.
     """
-    for what, built in (("init", BINARY), ("wall clock", LIBRARY)):
+    for built in PROGRAMS.values():
         if not built.exists():
-            raise HostProblem(f"the nodes' {what} has not been built", where=str(built), next=f"make -C nodeops/{built.parent.name}")
+            raise HostProblem(f"the nodes' {built.name} has not been built", where=str(built), next=f"make -C nodeops/{built.parent.name}")
     with private_mounts():
         common, own, mount_point = layout.layer / "common", layout.layer / "own", layout.layer / "root"
         try:
@@ -62,7 +63,8 @@ def mounted(layout: InstanceLayout, base: Path, masks: Iterable[Mask], files: Ma
             common.mkdir()
             mount_point.mkdir()
             _fill(common, base, list(masks))
-            _fill_wall(common / INSIDE.name, wall_shift_ns)
+            (common / INSIDE.name / "wall").write_bytes(file_of(wall_shift_ns))
+            (common / INSIDE.name / "wall").chmod(0o444)
             _fill_own(own, base, files)
             inside = _path_inside(layout.datastore, base)
             if inside is not None:
@@ -86,6 +88,8 @@ def _fill_own(own: Path, base: Path, files: Mapping[str, Mapping[str, bytes]]) -
                 path.hardlink_to(written[content])
             else:
                 path.write_bytes(content)
+                if name in PROGRAMS:
+                    path.chmod(0o755)
                 written[content] = path
 
 
@@ -108,18 +112,12 @@ def _fill(layer: Path, base: Path, masks: list[Mask]) -> None:
         (layer / "dev" / name).chmod(0o666)
     for name, target in LINKS.items():
         (layer / "dev" / name).symlink_to(target)
-    shutil.copyfile(BINARY, layer / INSIDE.name / "init")
-    (layer / INSIDE.name / "init").chmod(0o755)
+    for name, built in PROGRAMS.items():
+        shutil.copyfile(built, layer / name)
+        (layer / name).chmod(0o755)
     for name in CALLINGS:
         (layer / INSIDE.name / "bin" / name).symlink_to("../init")
     _replace_passwords(layer, base, masks)
-
-
-def _fill_wall(directory: Path, shift_ns: int) -> None:
-    shutil.copyfile(LIBRARY, directory / "wall.so")
-    (directory / "wall.so").chmod(0o755)
-    (directory / "wall").write_bytes(file_of(shift_ns))
-    (directory / "wall").chmod(0o444)
 
 
 def _replace_passwords(layer: Path, base: Path, masks: list[Mask]) -> None:

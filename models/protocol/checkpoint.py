@@ -5,6 +5,7 @@ A checkpoint is a directory:
     checkpoint.json          CheckpointManifest
     spec.json                the spec of the instance
     datastore/               the instance's copy of its template's datastore
+    programs/HASH            what Swapbed had put into the containers and runs there (`NodeManifest.programs`)
     nodes/NODE/node.json     NodeManifest
     nodes/NODE/criu/         processes, as CRIU wrote them
     nodes/NODE/upper/        what the node changed of its files
@@ -26,7 +27,10 @@ Nanoseconds = Annotated[int, Field(ge=0)]
 
 
 class Requirements(Message):
-    """What a host must match, or the processes would not find what they rely on. bases: image of the spec → what identifies it."""
+    """What a host must match, or the processes would not find what they rely on. bases: image of the spec → what identifies it.
+
+    init: the protocol that the nodes' init speaks; checkpoints from before it was named lack it.
+    """
 
     architecture: str
     kernel: str
@@ -34,6 +38,7 @@ class Requirements(Message):
     cpu_features: tuple[str, ...]
     bases: dict[str, str]
     qemu: str | None = None
+    init: int | None = None
 
 
 class SavedProcess(Message):
@@ -64,6 +69,8 @@ class NodeManifest(Message):
     """frozen_after_ns: how long after the cut's instant the node stood still; it is let go as long after time goes on.
 
     monotonic_ns, boottime_ns: what its clocks read at that moment. machine: of a VM, whose clocks and processes are in its devices and RAM.
+    programs: path in the node, relative to `/` → BLAKE3 hash. CRIU maps no file of another build, so a node comes back with those that it
+    had; in a checkpoint from before they were carried, this is empty.
     """
 
     node: str
@@ -73,6 +80,7 @@ class NodeManifest(Message):
     processes: tuple[SavedProcess, ...] = ()
     sockets: tuple[SavedSocket, ...] = ()
     machine: SavedMachine | None = None
+    programs: dict[str, str] = {}
 
 
 class Life(Message):
@@ -126,7 +134,7 @@ def part_of(path: str) -> str:
     """Of a file of a checkpoint: the node and the kind of state, as `a memory`; or what it is of the whole instance; pure."""
     top, _, rest = path.partition("/")
     if top != "nodes":
-        return {"wires": "frames in flight", "conductor": "events", "datastore": "datastore"}.get(top, "description")
+        return {"wires": "frames in flight", "conductor": "events", "datastore": "datastore", "programs": "programs"}.get(top, "description")
     node, _, rest = rest.partition("/")
     kind, _, name = rest.partition("/")
     if kind == "criu":

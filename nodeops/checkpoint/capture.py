@@ -14,7 +14,7 @@ from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeM
 from models.settings import settings
 from models.spec import Node, Spec
 from nodeops import cgroups
-from nodeops.checkpoint import preflight, requirements, vm_nodes
+from nodeops.checkpoint import preflight, programs, requirements, vm_nodes
 from nodeops.checkpoint.congestion import chosen
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
@@ -49,6 +49,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     required = requirements.of_this_host(nodes, record.images)
     if record.state != "ready" or "wires" not in record.daemons:
         raise Conflict("only an instance that stands, and has its wires, can be checkpointed", where=record.instance)
+    required = required.model_copy(update={"bases": required.bases | vm_nodes.images_of(layout, record.nodes)})
     _check_room(preflight.check(layout, nodes), vm_nodes.memory_bytes(layout, record.nodes))
     spool.root.mkdir(parents=True, mode=0o700)
     shutil.copyfile(layout.spec, spool.spec)
@@ -56,6 +57,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     later_ns = dict.fromkeys(names, 0)
     try:
         copy_tree(layout.datastore, spool.datastore, share=True)
+        carried = programs.save(layout, [node.name for node in nodes if node.kind == "container"], spool)
         if not live:
             _tell_of_outside(layout, spec, nodes, "conductor" in record.daemons)
         progress("standing still", 0, len(names))
@@ -66,7 +68,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         steps.done("freeze")
         later_ns = {node: frozen_ns - cut.instant_ns for node, frozen_ns in cut.frozen_ns.items()}
         found = preflight.check(layout, nodes)
-        _write_nodes(layout, spool, cut, found)
+        _write_nodes(layout, spool, cut, found, carried)
         steps.done("look")
         dumped_ns = _dump(layout, spool, [node for node in nodes if node.name in found], found, progress)
         steps.done("dump")
@@ -156,7 +158,8 @@ def _save_conductor(layout: InstanceLayout, spool: Spool) -> None:
         conductor.save(spool.conductor)
 
 
-def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[str, Sequence[Found]]) -> None:
+def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[str, Sequence[Found]],
+                 carried: Mapping[str, dict[str, str]]) -> None:
     boot_ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
     for node, frozen_ns in cut.frozen_ns.items():
         if node not in found:
@@ -167,7 +170,7 @@ def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[
         monotonic, boottime = offset_ns(init_identity(layout.node(node)).pid)
         manifest = NodeManifest(node=node, frozen_after_ns=frozen_ns - cut.instant_ns, monotonic_ns=frozen_ns + monotonic,
                                 boottime_ns=frozen_ns + boot_ahead_ns + boottime, processes=tuple(one.saved() for one in found[node]),
-                                sockets=chosen(found[node]))
+                                sockets=chosen(found[node]), programs=carried[node])
         spool.node(node).images.mkdir(parents=True)
         spool.node(node).manifest.write_text(manifest.model_dump_json(indent=1))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from models.errors import HostProblem
 from models.protocol.checkpoint import Requirements
+from models.protocol.init import PROTOCOL
 from models.settings import settings
 from models.spec import Node
 from nodeops.checkpoint.vm_nodes import qemu_version
@@ -23,7 +24,7 @@ IDENTIFYING = ("etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status", "l
 def of_this_host(nodes: Iterable[Node], images: Mapping[str, str]) -> Requirements:
     """Raises HostProblem if CRIU or QEMU is missing where it is needed.
 
-    VMs bring their own kernel; those that QEMU emulates do not even see this CPU. In bases theirs have `vm:` in front.
+    VMs bring their own kernel; those that QEMU emulates do not even see this CPU. In bases their images have `vm:` in front.
     """
     nodes = list(nodes)
     containers, vms = [node for node in nodes if node.kind == "container"], [node for node in nodes if node.kind == "vm"]
@@ -32,11 +33,17 @@ def of_this_host(nodes: Iterable[Node], images: Mapping[str, str]) -> Requiremen
     sees_cpu = bool(containers) or (bool(vms) and accelerator() == "kvm")
     return Requirements(architecture=platform.machine(), kernel=platform.release() if containers else "",
                         criu=_criu_version() if containers else "", cpu_features=_cpu_features() if sees_cpu else (), bases=bases,
-                        qemu=f"{qemu_version()}, {accelerator()}" if vms else None)
+                        qemu=f"{qemu_version()}, {accelerator()}" if vms else None, init=PROTOCOL)
 
 
-def check(wanted: Requirements, here: Requirements, where: str) -> None:
-    """Raises HostProblem, saying what differs. More CPU features than were there are no hindrance."""
+def check(wanted: Requirements, here: Requirements, where: str, *, diskless: Collection[str] = ()) -> None:
+    """Raises HostProblem, saying what differs. More CPU features than were there are no hindrance.
+
+    diskless: images of which nothing is needed before a machine boots again, for all that it had of them is in its RAM.
+    """
+    if wanted.init not in (None, here.init):
+        raise HostProblem(f"the checkpoint's nodes speak another protocol with Swapbed: {wanted.init}, here it is {here.init}", where=where,
+                          next="Restore it with the release of Swapbed that made it")
     for what, before, now in (("CPU architecture", wanted.architecture, here.architecture), ("kernel", wanted.kernel, here.kernel),
                               ("version of CRIU", wanted.criu, here.criu), ("QEMU", wanted.qemu, here.qemu)):
         if before != now:
@@ -46,7 +53,11 @@ def check(wanted: Requirements, here: Requirements, where: str) -> None:
         raise HostProblem(f"this CPU lacks what the checkpoint's processes may use: {', '.join(sorted(lacking))}", where=where,
                           next="Restore it on a host like the one it was made on")
     for name, identity in wanted.bases.items():
-        if here.bases.get(name) != identity:
+        kind, _, image = name.partition(":")
+        if kind == "vm" and image not in diskless and here.bases.get(name) != identity:
+            raise HostProblem(f"the machines' image '{image}' is not the one that the checkpoint was made with", where=where,
+                              next="Import that one under this name: see `swapbed image`")
+        if kind != "vm" and here.bases.get(name) != identity:
             raise HostProblem(f"the base '{name}' is not what it was when the checkpoint was made: other packages are installed",
                               where=where, next="Restore it on a host with the same base")
 

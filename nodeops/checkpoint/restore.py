@@ -22,7 +22,7 @@ from models.routes import Routing
 from models.settings import settings
 from models.spec import Node
 from nodeops import cgroups, daemons, layer, node_files, node_network, outside
-from nodeops.checkpoint import congestion, preflight, requirements, vm_nodes
+from nodeops.checkpoint import congestion, preflight, programs, requirements, vm_nodes
 from nodeops.checkpoint.copying import copy_tree
 from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
 from nodeops.checkpoint.node_clock import Keeper
@@ -67,13 +67,15 @@ class Restored:
 
 @dataclass(frozen=True)
 class Revival:
-    """The parts of one restore. spec, nodes and manifests are the checkpoint's; wanted says as what it comes back."""
+    """The parts of one restore. spec, nodes, manifests and programs (node → path → content) are the checkpoint's; wanted says as what it
+    comes back."""
 
     layout: InstanceLayout
     spool: Spool
     checkpoint: CheckpointManifest
     nodes: Sequence[Node]
     manifests: Mapping[str, NodeManifest]
+    programs: Mapping[str, Mapping[str, bytes]]
     wanted: Create
 
     @property
@@ -119,8 +121,10 @@ def _examine(layout: InstanceLayout, spool: Spool, wanted: Create) -> Revival:
     if spec.digest != checkpoint.spec_digest or wanted.spec.digest != checkpoint.spec_digest:
         raise Corrupt("the checkpoint is not of this spec", where=str(spool.root))
     nodes = [node for node in spec.nodes if node.name in checkpoint.nodes]
-    requirements.check(checkpoint.requirements, requirements.of_this_host(nodes, wanted.images), wanted.instance)
     manifests = {name: spool.node(name).read() for name in checkpoint.nodes}
+    with_disk = {node.image for node in nodes if (machine := manifests[node.name].machine) is not None and machine.disk}
+    requirements.check(checkpoint.requirements, requirements.of_this_host(nodes, wanted.images), wanted.instance,
+                       diskless={node.image for node in nodes if node.kind == "vm"} - with_disk)
     for name in checkpoint.nodes:
         if (machine := manifests[name].machine) is not None:
             vm_nodes.check(spool.node(name), machine)
@@ -128,7 +132,7 @@ def _examine(layout: InstanceLayout, spool: Spool, wanted: Create) -> Revival:
         for part in (spool.node(name).images / "inventory.img", spool.node(name).upper):
             if not part.exists():
                 raise Corrupt("the checkpoint lacks this part of a node", where=str(part))
-    return Revival(layout, spool, checkpoint, nodes, manifests, wanted)
+    return Revival(layout, spool, checkpoint, nodes, manifests, programs.load(spool, manifests), wanted)
 
 
 def _revive(revival: Revival, next_message: int | None, progress: Progress) -> Restored:
@@ -255,7 +259,8 @@ def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], k
     for base in dict.fromkeys(bases.values()):
         nodes = [node for node in revival.containers if bases[node.name] == base]
         hidden = masks(hidden_paths(settings())) if base == Path("/") else []
-        files = node_files.files_of(revival.wanted.spec, routing, nodes)
+        files = {name: dict(own) | dict(revival.programs[name])
+                 for name, own in node_files.files_of(revival.wanted.spec, routing, nodes).items()}
         with layer.mounted(revival.layout, base, hidden, files, shift_ns) as layers:
             roots = {node.name: _mount_root(revival.layout, layers, node.name) for node in nodes}
             for name, identity in _restore_on(revival, nodes, roots, networks, keepers).items():

@@ -77,6 +77,11 @@ class Spool:
         return self.root / "datastore"
 
     @property
+    def programs(self) -> Path:
+        """By hash."""
+        return self.root / "programs"
+
+    @property
     def wires(self) -> Path:
         return self.root / "wires"
 

@@ -51,6 +51,12 @@ def memory_bytes(layout: InstanceLayout, nodes: Sequence[str]) -> int:
     return sum(machines.machine_of(layout.node(node)).memory_bytes for node in vms_of(layout, nodes))
 
 
+def images_of(layout: InstanceLayout, nodes: Sequence[str]) -> dict[str, str]:
+    """As `Requirements.bases` has them, of the images that the machines were started with, whatever has become of those since."""
+    found = [machines.machine_of(layout.node(node)) for node in vms_of(layout, nodes)]
+    return {f"vm:{machine.image}": machine.identity for machine in found}
+
+
 class Monitors:
     """Connections to the machines of an instance, opened before the instant that matters. Use it in a `with`. gone: machines that ended."""
 

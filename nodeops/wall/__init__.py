@@ -15,7 +15,8 @@ PAGE_BYTES, READINGS = 4096, 5
 
 
 def file_of(shift_ns: int) -> bytes:
-    """Always of the same size: CRIU restores no mapping of a file whose size is another one."""
+    """Of this form for ever: nodes that are restored have the `wall.so` of their checkpoint. And of one size: CRIU restores no mapping of a
+    file whose size is another one."""
     return struct.pack("=q", shift_ns).ljust(PAGE_BYTES, b"\0")
 
 

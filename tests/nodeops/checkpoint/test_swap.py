@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import Conflict, HostProblem
+from models.errors import Conflict, Corrupt, HostProblem
 from models.protocol.checkpoint import Life
 from models.protocol.conductor import StartRun
 from models.protocol.host import Create
@@ -22,6 +22,7 @@ from nodeops.clock import ClockState, VirtualClock
 from nodeops.conductor.client import ConductorClient
 from nodeops.destroy import destroy
 from nodeops.instance import holding
+from nodeops.layer import PROGRAMS
 from nodeops.layout import InstanceLayout
 from nodeops.reach import read_inits
 from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, run, wait_until
@@ -226,11 +227,48 @@ def test_a_restore_that_fails_leaves_nothing_and_the_checkpoint_as_it_was(make: 
 def test_another_base_or_kernel_is_refused_before_anything_is_made(make: Make, spool: Spool) -> None:
     layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
     swap_out(layout, spool)
-    for change in ({"bases": {"host": "another"}}, {"kernel": "2.4"}, {"cpu_features": ("telepathy",)}):
+    for change in ({"bases": {"host": "another"}}, {"kernel": "2.4"}, {"cpu_features": ("telepathy",)}, {"init": 0}):
         manifest = spool.read()
         spool.manifest.write_text(manifest.model_copy(update={
             "requirements": manifest.requirements.model_copy(update=change)}).model_dump_json())
-        with pytest.raises(HostProblem, match="base 'host'|another kernel|telepathy"):
+        with pytest.raises(HostProblem, match="base 'host'|another kernel|telepathy|another protocol"):
             swap_in(layout, spool)
         assert not layout.root.exists()
         spool.manifest.write_text(manifest.model_dump_json())
+
+
+@pytest.mark.timeout(60)
+def test_nodes_come_back_with_the_programs_they_had_whatever_is_built_here(make: Make, spool: Spool, tmp_path: Path,
+                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an upgrade of Swapbed: files of another size, which CRIU would not take for those that are mapped."""
+    layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
+    flow(layout)
+    here = dict(PROGRAMS)
+    before = {name: built.read_bytes() for name, built in here.items()}
+    for name, content in before.items():
+        (tmp_path / Path(name).name).write_bytes(content + b"another release")
+        monkeypatch.setitem(PROGRAMS, name, tmp_path / Path(name).name)
+    for epoch in range(2):
+        swap_out(layout, spool, epoch)
+        assert len(list(spool.programs.iterdir())) == len(PROGRAMS), "once for all nodes"
+        swap_in(layout, spool)
+        assert_flows_on(layout)
+        for name, content in before.items():
+            assert Path(f"/proc/{read_inits(layout)['a'].pid}/root/{name}").read_bytes() == content
+        last = spool.root.rename(spool.root.with_name(f"c-{epoch}-done"))
+    destroy(layout, 1)
+    program = next(Spool(last).programs.iterdir())
+    for content in (program.read_bytes() + b"x", None):
+        program.unlink() if content is None else program.write_bytes(content)
+        with pytest.raises(Corrupt, match="lacks this program" if content is None else "has changed"):
+            swap_in(layout, Spool(last))
+        assert_nothing_left(layout)
+    for node in ("a", "b"):  # as of a checkpoint from before they were carried
+        manifest = Spool(last).node(node).read()
+        Spool(last).node(node).manifest.write_text(manifest.model_dump_json(exclude={"programs"}))
+    with pytest.raises(HostProblem, match="bad size"):
+        swap_in(layout, Spool(last))
+    for name, built in here.items():
+        monkeypatch.setitem(PROGRAMS, name, built)
+    swap_in(layout, Spool(last))
+    assert_flows_on(layout)

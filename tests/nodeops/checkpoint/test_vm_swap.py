@@ -12,6 +12,7 @@ from models.errors import Corrupt, HostProblem
 from models.protocol.checkpoint import Life
 from models.protocol.host import Create
 from models.spec import Lan, Node, Shaping, Spec
+from nodeops.checkpoint import requirements
 from nodeops.checkpoint.capture import capture, go_on_in_place
 from nodeops.checkpoint.restore import Restored, restore
 from nodeops.checkpoint.spool import Spool
@@ -19,6 +20,8 @@ from nodeops.clock import ClockState, VirtualClock
 from nodeops.destroy import destroy
 from nodeops.instance import holding
 from nodeops.layout import InstanceLayout
+from nodeops.vm.image import Image
+from nodeops.vm.machines import tiny
 from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, run, wait_until
 
 SERVER = """
@@ -73,8 +76,17 @@ def swap_out(layout: InstanceLayout, spool: Spool, epoch: int) -> None:
     destroy(layout, 1)
 
 
-def swap_in(layout: InstanceLayout, spool: Spool) -> Restored:
-    return restore(spool, Create(instance=layout.root.name, name="test", fence=1, spec=spool.read_spec()), quiet)
+def swap_in(layout: InstanceLayout, spool: Spool, **images: str) -> Restored:
+    return restore(spool, Create(instance=layout.root.name, name="test", fence=1, spec=spool.read_spec(), images=images), quiet)
+
+
+def of_another_release(directory: Path) -> str:
+    """The image, made anew with another init: a machine that has no disk needs nothing of it before it boots again."""
+    directory.mkdir()
+    shutil.copyfile(tiny().kernel, directory / "kernel")
+    (directory / "initramfs").write_bytes(tiny().initramfs.read_bytes() + bytes(1 << 20))
+    assert Image.describe(directory).identity != tiny().identity
+    return str(directory)
 
 
 def clocks(layout: InstanceLayout) -> tuple[float, int, int]:
@@ -92,7 +104,7 @@ def clocks(layout: InstanceLayout) -> tuple[float, int, int]:
 
 
 @pytest.mark.timeout(150)
-def test_neither_notices(flowing: InstanceLayout, spool: Spool) -> None:
+def test_neither_notices(flowing: InstanceLayout, spool: Spool, tmp_path: Path) -> None:
     assert_flows(flowing)
     behind_s, booted, again = clocks(flowing)
     for epoch in range(2):
@@ -101,7 +113,7 @@ def test_neither_notices(flowing: InstanceLayout, spool: Spool) -> None:
         assert spool.node("v").devices.stat().st_size < 4 << 20
         assert spool.node("v").ram.stat().st_blocks * 512 < 96 << 20
         time.sleep(2)
-        swap_in(flowing, spool)
+        swap_in(flowing, spool, **({"tiny": of_another_release(tmp_path / "tiny")} if epoch else {}))
         assert_flows(flowing)
         now_behind_s, now_booted, now_again = clocks(flowing)
         assert abs(now_behind_s - behind_s) < 0.3
@@ -131,11 +143,9 @@ def _refused_when_something_is_wrong(layout: InstanceLayout, spool: Spool) -> No
     spool.manifest.write_text(other.model_dump_json())
     with pytest.raises(HostProblem, match="another QEMU"):
         swap_in(layout, spool)
-    other = manifest.model_copy(update={"requirements": manifest.requirements.model_copy(
-        update={"bases": manifest.requirements.bases | {"vm:tiny": "another"}})})
-    spool.manifest.write_text(other.model_dump_json())
-    with pytest.raises(HostProblem, match="base 'vm:tiny'"):
-        swap_in(layout, spool)
+    here = requirements.of_this_host(spool.read_spec().nodes, {})
+    with pytest.raises(HostProblem, match="image 'tiny' is not the one"):  # as of a machine with a disk
+        requirements.check(here, here.model_copy(update={"bases": here.bases | {"vm:tiny": "another"}}), "here")
     spool.manifest.write_text(manifest.model_dump_json())
     devices = spool.node("v").devices.read_bytes()
     spool.node("v").devices.write_bytes(devices[:len(devices) // 2])
