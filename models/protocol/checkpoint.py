@@ -134,7 +134,7 @@ def part_of(path: str) -> str:
     """Of a file of a checkpoint: the node and the kind of state, as `a memory`; or what it is of the whole instance; pure."""
     top, _, rest = path.partition("/")
     if top != "nodes":
-        return {"wires": "frames in flight", "conductor": "events", "datastore": "datastore", "programs": "programs"}.get(top, "description")
+        return top if top in ("datastore", "programs") else {"wires": "frames in flight", "conductor": "events"}.get(top, "description")
     node, _, rest = rest.partition("/")
     kind, _, name = rest.partition("/")
     if kind == "criu":

@@ -23,7 +23,7 @@ LIMIT_BYTES = 64 << 20  # a node may put anything in their place
 
 
 def save(layout: InstanceLayout, nodes: Iterable[str], spool: Spool) -> dict[str, dict[str, str]]:
-    """Node → `NodeManifest.programs`. What a node has removed, or made something else than a file, is in its upper layer. The nodes live."""
+    """Node → `NodeManifest.programs`. What a node has removed, or made no file, is in its upper layer. The nodes live."""
     spool.programs.mkdir()
     saved: dict[str, dict[str, str]] = {}
     for node in nodes:
@@ -67,6 +67,6 @@ def _content(root: int, name: str) -> bytes | None:
         fd = open_in_root(root, name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return None
-    with open(fd, "rb") as file:
+    with os.fdopen(fd, "rb") as file:
         about = os.fstat(fd)
         return file.read() if stat.S_ISREG(about.st_mode) and about.st_size <= LIMIT_BYTES else None
