@@ -5,6 +5,8 @@ Finding only; the flow `finalize_record` does the work, under a lease of the rec
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import and_
 from sqlmodel import col, or_, select
 
@@ -17,6 +19,8 @@ from nodeops.run_files import kept_runs
 from tasks.holder import is_dead
 from tasks.records import leftover_spools, remove_spool
 
+HEAD_START = timedelta(seconds=0.15)
+
 
 def sweep_spools() -> None:
     """What flows left in the spool that died just before tidying up."""
@@ -25,11 +29,12 @@ def sweep_spools() -> None:
 
 
 def records_to_finalize() -> list[str]:
-    """Ids, oldest first, of those that nobody living works on."""
+    """Ids, oldest first, of those that nobody living works on; not at once, for a run that follows at once is to begin first."""
     closing = and_(col(Record.state) == RecordState.OPEN, col(Record.window_closes_at) <= now())
+    ended = and_(col(Record.state) == RecordState.COMMITTING, col(Record.created_at) < now() - HEAD_START)
     query = (select(Record.id, LeaseRow.holder, LeaseRow.expires_s > DatabaseNow())
              .join(LeaseRow, and_(col(LeaseRow.subject) == Subject.RECORD, col(LeaseRow.subject_id) == Record.id), isouter=True)
-             .where(or_(col(Record.state) == RecordState.COMMITTING, closing), col(Record.expunged_at).is_(None))
+             .where(or_(ended, closing), col(Record.expunged_at).is_(None))
              .order_by(col(Record.created_at)))
     with reading() as session:
         return [record for record, holder, unexpired in session.exec(query) if not unexpired or is_dead(holder)]

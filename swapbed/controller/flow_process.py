@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +32,9 @@ CANCELLING_PERIOD_S = 2.0
 CONTEXT = multiprocessing.get_context("forkserver")
 # Prefect imports its engines at the first run of a flow.
 ENGINES = ("prefect.flow_engine", "prefect.task_engine", "prefect.engine", "prefect.telemetry.run_telemetry", "prefect.concurrency.context",
-           "prefect.utilities.visualization", "anyio._backends._asyncio", "fastapi", "swapbed.controller.flow_process")
+           "prefect.utilities.visualization", "anyio._backends._asyncio", "fastapi", "swapbed.controller.flow_process",
+           "swapbed.controller.warmth")
+NO_RESULTS = Path("/nonexistent")  # none is kept; left open, a flow asks the server three times where they go
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class FlowProcess:
     flow: str
     ids: Mapping[str, str]
     process: BaseProcess
+    begun_s: float  # time.monotonic()
 
 
 def warm_up() -> None:
@@ -51,7 +55,7 @@ def start(flow: str, ids: Mapping[str, str], client: socket.socket | None = None
     """client: who is told progress and result; None: nobody (the flow's state in Prefect and in our tables tells)."""
     process = CONTEXT.Process(target=_run, args=(flow, dict(ids), client, request_id), name=f"swapbed {flow}")
     process.start()
-    return FlowProcess(flow, ids, process)
+    return FlowProcess(flow, ids, process, time.monotonic())
 
 
 def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_id: int) -> None:
@@ -99,11 +103,12 @@ def _call(flow: str, ids: dict[str, str]) -> dict:
 
     from tasks.work import labels
 
-    run = load(flow)
+    run = load(flow).with_options(on_running=[_heed_cancelling], persist_result=False)
+    run.result_storage = NO_RESULTS
     get_current_settings().flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
     with tags("swapbed", *labels(ids)):
         try:
-            return run.with_options(on_running=[_heed_cancelling])(**ids) or {}
+            return run(**ids) or {}
         except CancelledRun:
             raise SwapbedError(f"'{flow}' was cancelled", where=" ".join(ids.values()), next="What it had begun is undone") from None
 

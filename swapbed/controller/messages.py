@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from models.errors import Conflict
 from models.instances import current_run, define_run, instance_by_id, placements
-from models.states import InstanceState, PlacementState
+from models.states import InstanceState, PlacementState, RunState
 from models.tables import Instance, OutboxMessage
 
 
@@ -43,9 +43,10 @@ def _swapout(session: Session, instance: Instance, message: OutboxMessage) -> Co
 
 
 def _stop_run(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
-    """Of a run that is over since, when somebody was faster than this message: nothing; the one that follows it was not meant."""
+    """Nothing, where somebody was faster than this message: the run is being stopped, or over, and one that follows it is not meant."""
     run = current_run(session, instance.id)
-    return Consequence("stop_run", {"run_id": run.id}) if run and run.number == message.run else NOTHING
+    meant = run is not None and run.number == message.run and run.state is not RunState.STOPPING  # if who stops it dies, `recover` does it
+    return Consequence("stop_run", {"run_id": run.id}) if run and meant else NOTHING
 
 
 def _start_run(session: Session, instance: Instance, message: OutboxMessage) -> Consequence:
