@@ -23,8 +23,9 @@ GOING_ON = (RunState.DEFINED, RunState.STARTING, RunState.RUNNING, RunState.STOP
 def define_instance(session: Session, project: Project, template: Template, spec: Spec, *, created_by: str, name: str | None = None,
                     parameters: Mapping[str, str] | None = None, seed: int | None = None, start_run: bool = True,
                     datastore_directory: Path | None = None, replay_of_id: str | None = None,
-                    forked_from_id: str | None = None) -> Instance:
+                    forked_from_id: str | None = None, home_id: str | None = None) -> Instance:
     """The row; nothing on any host. name: a DNS label, free among the project's living instances; None: the template's with a number.
+    home_id: a host that it must be on; None: whichever has room.
 
     Raises InvalidInput or Conflict, and then nothing has been written.
     """
@@ -34,7 +35,8 @@ def define_instance(session: Session, project: Project, template: Template, spec
     instance = Instance(project_id=project.id, template_id=template.id, spec_id=store_spec(session, project.id, spec).id, name=chosen,
                         parameters=dict(parameters or {}), seed=secrets.randbits(63) if seed is None else seed, start_run=start_run,
                         datastore_directory=str(datastore_directory) if datastore_directory else None,
-                        incarnation=secrets.token_hex(8), replay_of_id=replay_of_id, forked_from_id=forked_from_id, created_by=created_by)
+                        incarnation=secrets.token_hex(8), replay_of_id=replay_of_id, forked_from_id=forked_from_id, home_id=home_id,
+                        created_by=created_by)
     try:
         with session.begin_nested():
             session.add(instance)

@@ -23,7 +23,7 @@ from nodeops.reach import init_socket
 
 Result = TypeVar("Result", bound=BaseModel)
 STOP_S = 10
-SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3")
 
 
 class Here:

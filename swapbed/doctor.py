@@ -5,12 +5,15 @@ from __future__ import annotations
 from sqlmodel import select
 
 from models.database import reading
+from models.errors import HostLost
 from models.protocol.control import Message, Nothing
 from models.protocol.host import Check, DoctorReport, Instances, Reap, Reaped
 from models.tables import Host, Instance
 from nodeops.session import Here, HostSession, Transport
 from swapbed.privilege import require_root
 from tasks.sessions import HostReference
+
+UNREACHED_NEXT = "Let root reach it by ssh without being asked anything, and install Swapbed there; `swapbed host add` says where"
 
 
 class Examined(Message):
@@ -33,7 +36,11 @@ def examine(*, reap: bool = False) -> list[Examined]:
 
 def _one(transport: Transport, living: set[str], reap: bool) -> Examined:
     with HostSession(transport) as host:
-        report = host.do("doctor", Nothing(), DoctorReport)
+        try:
+            report = host.do("doctor", Nothing(), DoctorReport)
+        except HostLost as error:
+            lost = Check(name="reached", status="fail", what=error.what, next=UNREACHED_NEXT)
+            return Examined(host=transport.name, checks=(lost,), orphans=())
         orphans = tuple(sorted(one.instance for one in host.do("instances", Nothing(), Instances).instances
                                if one.instance not in living or one.state == "destroying"))
         reaped = host.do("reap", Reap(instances=orphans), Reaped).instances if reap and orphans else ()

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from swapbed.sources.source import Definition
 
 
-def deploy(definition: Definition, *, name: str | None = None, start_run: bool = True, report: Report = quiet,
+def deploy(definition: Definition, *, name: str | None = None, start_run: bool = True, host: str | None = None, report: Report = quiet,
            **parameters: Any) -> Instance:
     """Make an instance of a template and start its first run. In a `with` it is destroyed at the end of the block.
 
-    definition: a file or directory, a topology built here, or a spec. parameters: the template's, by name:
-    `deploy("dumbbell.yml", DELAY="20ms")`.
+    definition: a file or directory, a topology built here, or a spec. host: the one that it must be on; None: whichever has room.
+    parameters: the template's, by name: `deploy("dumbbell.yml", DELAY="20ms")`.
     """
-    known, evaluation = lifecycle.deploy(definition, name=name, parameters=parameters, start_run=start_run, report=report)
+    known, evaluation = lifecycle.deploy(definition, name=name, parameters=parameters, start_run=start_run, host=host, report=report)
     return Instance(known.row.name, warnings=tuple(map(str, evaluation.warnings)))
 
 

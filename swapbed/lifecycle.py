@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 from languages.evaluate import Evaluation, Source
 from models.database import reading, writing
 from models.errors import NotFound
+from models.hosts import find_host
 from models.instances import define_instance, find_instance, instance_by_id, living
 from models.protocol.control import Progress
 from models.settings import settings
@@ -54,6 +55,12 @@ def project() -> Project:
         return project_named(session, settings().project)
 
 
+def host_named(name: str) -> str:
+    """Its id. Raises NotFound, with the names that there are."""
+    with writing() as session:
+        return find_host(session, name).id
+
+
 def find(name: str) -> Known:
     """A living instance by its name, or any by its id."""
     mine = project()
@@ -68,14 +75,18 @@ def all_living() -> list[Known]:
 
 
 def deploy(definition: Definition, *, name: str | None = None, parameters: Mapping[str, Any] | None = None, start_run: bool = True,
-           report: Report = quiet) -> tuple[Known, Evaluation]:
-    """Instantiate the template that the definition is or leads to, and start its first run; returns when that has begun."""
+           host: str | None = None, report: Report = quiet) -> tuple[Known, Evaluation]:
+    """Instantiate the template that the definition is or leads to, and start its first run; returns when that has begun.
+
+    host: the name of the one that it must be on; None: whichever has room.
+    """
     require_root()
+    home_id = host_named(host) if host else None
     chosen = template_named(definition)
     source, evaluation = evaluated(source_of(chosen) if chosen else definition, parameters)
     report("starting Prefect and the controller", 0, 0)
     server.ensure()
-    row = _define(chosen or committed(source, evaluation), evaluation, name, parameters, start_run)
+    row = _define(chosen or committed(source, evaluation), evaluation, name, parameters, start_run, home_id)
     try:
         launch("instantiate", pass_on(report), instance_id=row.id)
     except BaseException as error:
@@ -129,10 +140,10 @@ def committed(source: Source, evaluation: Evaluation) -> Template:
 
 
 def _define(template: Template, evaluation: Evaluation, name: str | None, parameters: Mapping[str, Any] | None,
-            start_run: bool) -> InstanceRow:
+            start_run: bool, home_id: str | None) -> InstanceRow:
     mine = project()
     with writing() as session:
-        return define_instance(session, mine, template, evaluation.spec, created_by=user(), name=name, start_run=start_run,
+        return define_instance(session, mine, template, evaluation.spec, created_by=user(), name=name, start_run=start_run, home_id=home_id,
                                parameters={given: str(value) for given, value in (parameters or {}).items()})
 
 

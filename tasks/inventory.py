@@ -56,11 +56,16 @@ def apply_inventory(session: Session, inventory: Inventory) -> list[Host]:
     known = {host.name: host for host in session.exec(select(Host))}
     for name, wanted in inventory.hosts.items():
         host = known.setdefault(name, Host(name=name))
-        host.address, host.python, host.nodes, host.cpus, host.memory_bytes = (
-            wanted.address, wanted.python, wanted.nodes, wanted.cpus, wanted.memory)
-        host.state = HostState.DRAINED if wanted.drained else HostState.UP
+        take(host, wanted)
         session.add(host)
     for name in known.keys() - inventory.hosts.keys():
         known[name].state = HostState.DRAINED
     session.flush()
     return sorted(known.values(), key=lambda host: host.name)
+
+
+def take(host: Host, wanted: InventoryHost) -> None:
+    """The row says what is wanted."""
+    host.address, host.python, host.nodes, host.cpus, host.memory_bytes = (
+        wanted.address, wanted.python, wanted.nodes, wanted.cpus, wanted.memory)
+    host.state = HostState.DRAINED if wanted.drained else HostState.UP

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from models.database import reading, writing
 from models.errors import HostProblem
+from models.hosts import known_hosts
 from models.instances import instance_by_id, placements, run_by_id
 from models.leases import Lease
 from models.spec import Spec
@@ -29,7 +30,7 @@ def place_nodes(instance_id: str, lease: str) -> list[HostReference]:
         Lease.parse(lease).check(session)
         instance = instance_by_id(session, instance_id)
         spec = load_spec(session, instance.spec_id)
-        hosts = _hosts(session)
+        hosts = _hosts(session, instance.home_id)
         fixed = {place.node: place.host_id for place in placements(session, instance_id)}
         placed = allocate(spec, _rooms(session, hosts), fixed)
         _on_one_host(placed, hosts)
@@ -84,14 +85,13 @@ def forget_placements(session: Session, instance_id: str) -> None:
         session.delete(place)
 
 
-def _hosts(session: Session) -> list[Host]:
-    """All that may get nodes; this machine, if nobody has named any."""
-    known = list(session.exec(select(Host).order_by(Host.name)))
-    if not known:
-        known = [Host(name=socket.gethostname())]
-        session.add_all(known)
-        session.flush()
-    return [host for host in known if host.state == HostState.UP]
+def _hosts(session: Session, only: str | None) -> list[Host]:
+    """Those that may get nodes; only: of this one, which somebody has chosen. Raises HostProblem if that is drained."""
+    chosen = [host for host in known_hosts(session) if only in (None, host.id)]
+    if only is not None and all(host.state != HostState.UP for host in chosen):
+        raise HostProblem("the host is drained, and gets nothing new", where=", ".join(host.name for host in chosen),
+                          next="Choose another one, or `swapbed host undrain` it")
+    return [host for host in chosen if host.state == HostState.UP]
 
 
 def _rooms(session: Session, hosts: list[Host]) -> list[Room]:

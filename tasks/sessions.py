@@ -25,13 +25,18 @@ class HostReference(Message):
     def of(host: Host) -> HostReference:
         return HostReference(id=host.id, name=host.name, address=host.address, python=host.python)
 
+    @property
+    def reached(self) -> tuple[str | None, str | None]:
+        """How; the same for all that sessions need not tell apart."""
+        return self.address, self.python
+
     def transport(self) -> Transport:
         if self.address is None:
             return Here()
         return OverSsh(self.address, self.python) if self.python else OverSsh(self.address)
 
 
-_idle: dict[str | None, list[HostSession]] = {}  # by the host's address
+_idle: dict[tuple[str | None, str | None], list[HostSession]] = {}  # by how the host is reached
 _busy: set[HostSession] = set()
 _undoing: int | None = None  # the thread that is the only one to get sessions, once it has interrupted the others
 _lock = threading.Lock()
@@ -46,7 +51,7 @@ def session_with(host: HostReference) -> Iterator[HostSession]:
     with _lock:
         if _undoing not in (None, threading.get_ident()):
             raise Conflict("the flow was interrupted, and is being undone", where=host.name)
-        waiting = _idle.setdefault(host.address, [])
+        waiting = _idle.setdefault(host.reached, [])
         session = waiting.pop() if waiting else HostSession(host.transport())
         _busy.add(session)
     try:
@@ -97,4 +102,4 @@ def close_sessions() -> None:
 def _keep(host: HostReference, session: HostSession) -> None:
     with _lock:
         _busy.discard(session)
-        _idle.setdefault(host.address, []).append(session)
+        _idle.setdefault(host.reached, []).append(session)

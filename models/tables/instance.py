@@ -31,7 +31,7 @@ class Instance(SQLModel, table=True):
     replay_of_id: str | None = Field(default=None, index=True, description="record; no foreign key, which would be a circle")
     forked_from_id: str | None = Field(default=None, index=True, description="checkpoint; likewise")
     checkpoint_id: str | None = Field(default=None, description="its latest; the parent of the next; likewise")
-    home_id: str | None = Field(default=None, foreign_key="host.id", description="the host with its conductor")
+    home_id: str | None = Field(default=None, foreign_key="host.id", description="the conductor's; or the one that was chosen for it")
     incarnation: str = Field(description="random; a new one at each fork and each restore of a checkpoint that is not the latest")
     epoch: int = Field(default=0, description="never reused; bumped at each attempt to cut and each resume")
     virtual_ns: int = Field(default=0, sa_type=BigInteger, description="reading of the virtual clock when it last stood still")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from swapbed.cli import completion
-from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption, SourceArgument
+from swapbed.cli.options import FormatOption, HostOption, InstanceArgument, ParameterOption, SourceArgument
 from swapbed.present.output import Format, note, print_json, print_text
 
 InstancesArgument = Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="names of instances",
@@ -17,7 +17,7 @@ group = typer.Typer(no_args_is_help=True, help="Instances as a whole.")
 
 def deploy(source: SourceArgument, parameters: ParameterOption = None,
            name: Annotated[str | None, typer.Option("--name", "-n", help="a DNS label; default: the template's with a number")] = None,
-           run: Annotated[bool, typer.Option("--run/--no-run", help="start the first run by itself")] = True,
+           run: Annotated[bool, typer.Option("--run/--no-run", help="start the first run by itself")] = True, host: HostOption = None,
            output: FormatOption = Format.TABLE) -> None:
     """Make an instance of a template and start its first run."""
     from swapbed import lifecycle
@@ -27,7 +27,8 @@ def deploy(source: SourceArgument, parameters: ParameterOption = None,
 
     try:
         with progress() as report:
-            known, evaluation = lifecycle.deploy(source, name=name, parameters=assignments(parameters), start_run=run, report=report)
+            known, evaluation = lifecycle.deploy(source, name=name, parameters=assignments(parameters), start_run=run, host=host,
+                                                 report=report)
     except KeyboardInterrupt:
         note("interrupted: what was begun is undone, what was up already is not (`swapbed instance ls`)")
         raise

@@ -25,6 +25,7 @@ SourceArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the templa
 ParameterOption = Annotated[list[str] | None, typer.Option("-S", "--set", metavar="NAME=VALUE",
                                                            help="a parameter's value; may be repeated")]
 InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="an instance's name", autocompletion=completion.instances)]
+HostOption = Annotated[str | None, typer.Option("--host", metavar="HOST", help="the host that it must be on; default: whichever has room")]
 
 
 def seconds(text: str, option: str) -> float:

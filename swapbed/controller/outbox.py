@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from sqlmodel import col, func, select
 
 from models.database import reading, writing
-from models.errors import Conflict, SwapbedError
+from models.errors import Conflict, NotFound, SwapbedError
 from models.protocol import host as protocol
 from models.protocol.conductor import Complete, OutboxLine, Outcome
 from models.protocol.control import Nothing
@@ -32,6 +33,8 @@ from tasks.sessions import HostReference, session_with
 
 LIVING_PERIOD_S = 0.5  # how soon a new instance is noticed
 REMOTE_PERIOD_S = 0.3
+LOST_PERIOD_S = 10.0  # how soon a host that could not be asked is asked again
+ASKED_AT_ONCE = 16  # instances on other hosts
 RETRY_S = 0.5
 Key = tuple[str, str]  # instance, host
 
@@ -43,8 +46,11 @@ class Outbox:
         self.start = start
         self.followed: dict[Key, HostReference] = {}
         self.living_due_s = 0.0
-        self.seen: dict[Key, tuple[int, float]] = {}  # size of a local outbox, or 0; when it was looked at
+        self.seen: dict[Key, int] = {}  # size of a local outbox
+        self.ask_again_s: dict[Key, float] = {}
         self.next: dict[Key, int] = {}
+        self.asked: dict[Key, Future[list[OutboxLine]]] = {}  # of other hosts, which may take their time: nobody waits for them
+        self.asking = ThreadPoolExecutor(ASKED_AT_ONCE, "outbox")
         self.open: set[str] = set()  # instances with messages that are not handled
         self.running: dict[str, FlowProcess] = {}
         self.pause_until_s: dict[str, float] = {}
@@ -63,30 +69,50 @@ class Outbox:
         with reading() as session:
             self.followed = {(instance, host.id): HostReference.of(host) for instance, host in session.exec(query)}
             self.open |= set(session.exec(select(OutboxMessage.instance_id).where(col(OutboxMessage.handled_at).is_(None))))
-        for gone in set(self.seen) - set(self.followed):
-            del self.seen[gone]
-            self.next.pop(gone, None)
+        for gone in set(self.next) - set(self.followed):
+            for known in (self.next, self.seen, self.asked, self.ask_again_s):
+                known.pop(gone, None)
 
     def _hear(self, key: Key, host: HostReference) -> None:
         """Store what is new. A local outbox is looked at by its size; another host is asked, less often."""
         instance, _ = key
-        size, looked_s = self.seen.get(key, (-1, 0.0))
         if host.address is None:
             present = _size(InstanceLayout(settings().instances_dir / instance).outbox)
-            if present == size or present == 0:
+            if present in (0, self.seen.get(key)):
                 return
-            self.seen[key] = present, time.monotonic()
+            self.seen[key] = present
+            lines = _lines(instance, host, self._next(key))
         else:
-            if time.monotonic() - looked_s < REMOTE_PERIOD_S:
-                return
-            self.seen[key] = 0, time.monotonic()
-        if key not in self.next:
-            self.next[key] = _stored(key)
-        lines = _lines(instance, host, self.next[key])
+            lines = self._answered(key, host)
         if lines:
             _store(key, lines)
             self.next[key] = lines[-1].number + 1
             self.open.add(instance)
+
+    def _next(self, key: Key) -> int:
+        if key not in self.next:
+            self.next[key] = _stored(key[0])
+        return self.next[key]
+
+    def _answered(self, key: Key, host: HostReference) -> list[OutboxLine]:
+        """By another host, if it has answered by now; then, after a while, it is asked again."""
+        asked = self.asked.get(key)
+        if asked is None:
+            if time.monotonic() >= self.ask_again_s.get(key, 0.0):
+                self.asked[key] = self.asking.submit(_lines, key[0], host, self._next(key))
+            return []
+        if not asked.done():
+            return []
+        del self.asked[key]
+        self.ask_again_s[key] = time.monotonic() + REMOTE_PERIOD_S
+        try:
+            return asked.result()
+        except NotFound:  # it is not there yet, or not any more
+            return []
+        except SwapbedError as error:
+            print(f"outbox of {key[0]} on {host.name}: {error}", flush=True)
+            self.ask_again_s[key] = time.monotonic() + LOST_PERIOD_S
+            return []
 
     def _advance(self, instance: str) -> None:
         """Take the oldest message that is not handled one step further."""
@@ -153,12 +179,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _stored(key: Key) -> int:
-    """The number after the last one that is stored."""
-    instance, host = key
+def _stored(instance: str) -> int:
+    """The number after the last one that is stored: an instance that comes to another host brings its outbox, and its numbers, along."""
     with reading() as session:
-        last = session.exec(select(func.max(OutboxMessage.number))
-                            .where(OutboxMessage.instance_id == instance, OutboxMessage.host_id == host)).one()
+        last = session.exec(select(func.max(OutboxMessage.number)).where(OutboxMessage.instance_id == instance)).one()
     return 0 if last is None else last + 1
 
 

@@ -210,3 +210,33 @@ def test_only_what_nobody_living_works_on_is_recovered(up: Instance) -> None:
     release(lease)
     acquire(Subject.INSTANCE, up.id, holder=own_name().replace("started ", "started 1"), purpose="destroy")
     assert left_by_the_dead() == [up.id]
+
+
+def test_an_instance_that_came_to_another_host_is_not_heard_twice(up: Instance) -> None:
+    """It brings its outbox along, with the numbers."""
+    run = _begin_run(up)
+    flows = Pretended()
+    _say(up, "stop-run")
+    outbox = Outbox(flows)
+    _steps(outbox)
+    with writing() as session:
+        host = Host(name="there")
+        session.add(host)
+        session.flush()
+        session.get_one(Instance, up.id).home_id = host.id
+    _say(up, "message")
+    _steps(outbox)
+    assert flows.started == [("stop_run", {"run_id": run})]
+    assert [number for number, _, _ in _messages()] == [0, 1]
+
+
+def test_a_host_that_does_not_answer_keeps_nobody_waiting(up: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nodeops.session.SSH", ("ssh", "-p", "1", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"))
+    with writing() as session:
+        session.exec(select(Host)).one().address = "127.0.0.1"
+    outbox = Outbox(Pretended())
+    _steps(outbox)
+    for asked in list(outbox.asked.values()):
+        asked.exception()
+    _steps(outbox)
+    assert not outbox.asked and _messages() == []
