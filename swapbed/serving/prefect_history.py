@@ -12,10 +12,12 @@ import json
 import os
 import sqlite3
 import time
+import urllib.request
 from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from models.errors import StoreProblem
 from storage.expunging import BUSY_S, scrub_file
@@ -51,6 +53,8 @@ def forget(names: Collection[str], ids: Collection[str]) -> None:
             for run_id in about:
                 with contextlib.suppress(ObjectNotFound):
                     client.delete_flow_run(run_id)
+            if _database().exists():
+                _await_events(api)
     except (PrefectException, OSError) as error:
         raise StoreProblem(f"Prefect does not let go what it knows ({type(error).__name__}: {str(error)[:200]})", where=api,
                            next="Do it again when its server answers") from error
@@ -99,6 +103,22 @@ def _forget_shown(client: SyncPrefectClient, flow_runs: list[UUID]) -> None:
     while flow_runs and (shown := client.read_artifacts(artifact_filter=theirs, limit=PAGE)):
         for artifact in shown:
             client.delete_artifact(artifact.id)
+
+
+def _await_events(api: str) -> None:
+    """What the server was told before this is in its database when this returns: it writes events in batches, seconds late, in their order.
+    So one of ours goes behind them. Raises StoreProblem if it does not come through."""
+    ours = str(uuid4())
+    event = {"id": ours, "occurred": datetime.now(UTC).isoformat(), "event": "swapbed.expunging",
+             "resource": {"prefect.resource.id": f"swapbed.expunging.{ours}"}}
+    posted = urllib.request.Request(f"{api}/events", json.dumps([event]).encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(posted, timeout=BUSY_S).close()
+    deadline = time.monotonic() + PATIENCE_S
+    with contextlib.closing(sqlite3.connect(_database(), timeout=BUSY_S)) as looking:
+        while looking.execute("SELECT 1 FROM events WHERE id = ?", (ours,)).fetchone() is None:
+            if time.monotonic() > deadline:
+                raise StoreProblem("Prefect's server does not write down what it is told", where=api, next="Do it again")
+            time.sleep(POLL_S)
 
 
 def _scrub(flow_runs: list[str]) -> None:
