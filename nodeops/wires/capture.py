@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nodeops import pcapng
-from nodeops.wires.background_file import BackgroundFile
-from nodeops.wires.filter import KernelFilter, Program
+from nodeops.wires.filter import Program
 from nodeops.wires.frames import HEADER_BYTES
+from nodeops.wires.observer import Observer
 from nodeops.wires.pipe import Timed
 from nodeops.wires.place import Place
 
@@ -22,33 +22,20 @@ UNWRITTEN_LIMIT_BYTES = 64 << 20  # what a slow reader may leave before frames a
 PIECE_BYTES = 1 << 16
 
 
-class Capture:
-    """Open until `end`, or until its file is `broken`. zero_ns: the virtual time written as 0, such as a run's begin."""
+class Capture(Observer):
+    """sent_only: not what nodes get."""
 
     def __init__(self, path: Path, places: Iterable[Place], *, snap_bytes: int = 0, program: Program = (), zero_ns: int = 0,
                  now_ns: int = 0, sent_only: bool = False):
-        self.places = tuple(places)
-        self.frames = self.dropped = 0
+        super().__init__(path, places, program, zero_ns)
+        self.dropped = 0
         self._sent_only = sent_only
-        self._snap, self._zero_ns = snap_bytes or WHOLE_BYTES, zero_ns
-        self._filter = KernelFilter(program) if program else None
+        self._snap = snap_bytes or WHOLE_BYTES
         self._index = {id(place): index for index, place in enumerate(self.places)}
-        self._file = BackgroundFile(path)
         self._pending = bytearray(pcapng.section(_comment(time.time_ns() - (now_ns - zero_ns)), "swapbed wires"))
         for place in self.places:
             self._pending += pcapng.interface(str(place), self._snap)
         self.flush()
-
-    @property
-    def broken(self) -> bool:
-        return self._file.broken
-
-    @property
-    def written(self) -> bool:
-        return self._file.written
-
-    def wait(self, timeout_s: float) -> None:
-        self._file.wait(timeout_s)
 
     def sent(self, place: Place, arrivals: Iterable[Timed]) -> None:
         for at, frame, _, _ in arrivals:
@@ -64,20 +51,13 @@ class Capture:
             self._file.put(bytes(self._pending))
             self._pending.clear()
 
-    def end(self) -> None:
-        """No more frames; the file is complete when `written`."""
-        self.flush()
-        self._file.end()
-        if self._filter:
-            self._filter.close()
-
     def _packet(self, place: Place, at_ns: int, frame: bytes, direction: int) -> None:
-        data = frame[HEADER_BYTES:]
-        if self._filter and self._filter.keeps(data) is None:
+        if not self._passes(frame):
             return
         if self._file.pending_bytes > UNWRITTEN_LIMIT_BYTES:
             self.dropped += 1
             return
+        data = frame[HEADER_BYTES:]
         self._pending += pcapng.packet(self._index[id(place)], max(0, at_ns - self._zero_ns), data[:self._snap], len(data), direction)
         self.frames += 1
         if len(self._pending) > PIECE_BYTES:

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from nodeops.wires.background_file import BackgroundFile
-from nodeops.wires.filter import KernelFilter, Program
-from nodeops.wires.frames import HEADER_BYTES
+from nodeops.wires.filter import Program
+from nodeops.wires.observer import Observer
 from nodeops.wires.pipe import Timed
 from nodeops.wires.place import Place
 
@@ -22,31 +21,14 @@ SECOND_NS = 10**9
 SENT, RECEIVED = 0, 2  # where in a line's numbers
 
 
-class Counting:
-    """As `capture.Capture`; frames counts those that passed the filter, and none is ever dropped."""
-
-    dropped = 0
+class Counting(Observer):
+    """None is ever dropped."""
 
     def __init__(self, path: Path, places: Iterable[Place], *, program: Program = (), zero_ns: int = 0):
-        self.places = tuple(places)
-        self.frames = 0
-        self._zero_ns = zero_ns
-        self._filter = KernelFilter(program) if program else None
-        self._file = BackgroundFile(path)
+        super().__init__(path, places, program, zero_ns)
         self._file.put(HEADING)
         self._second = 0
         self._counts: dict[str, list[int]] = {}
-
-    @property
-    def broken(self) -> bool:
-        return self._file.broken
-
-    @property
-    def written(self) -> bool:
-        return self._file.written
-
-    def wait(self, timeout_s: float) -> None:
-        self._file.wait(timeout_s)
 
     def sent(self, place: Place, arrivals: Iterable[Timed]) -> None:
         for at_ns, frame, size, packets in arrivals:
@@ -61,12 +43,10 @@ class Counting:
 
     def end(self) -> None:
         self._write()
-        self._file.end()
-        if self._filter:
-            self._filter.close()
+        super().end()
 
     def _count(self, place: Place, at_ns: int, frame: bytes, size: int, packets: int, which: int) -> None:
-        if self._filter and self._filter.keeps(frame[HEADER_BYTES:]) is None:
+        if not self._passes(frame):
             return
         second = max(self._second, (at_ns - self._zero_ns) // SECOND_NS)
         if second != self._second:

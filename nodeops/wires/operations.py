@@ -36,6 +36,7 @@ from nodeops.wires import snapshot
 from nodeops.wires.capture import Capture
 from nodeops.wires.counting import Counting
 from nodeops.wires.deviations import Deviation
+from nodeops.wires.observer import Observer
 from nodeops.wires.place import DIRECTIONS, Place
 from nodeops.wires.punctuality import Record
 from nodeops.wires.reshape import reshaped
@@ -52,8 +53,8 @@ class Operations:
     def __init__(self, service: Service):
         self.service = service
         self.network = service.network
-        self._captures: dict[int, Capture | Counting] = {}
-        self._ending: dict[int, Capture | Counting] = {}
+        self._captures: dict[int, Observer] = {}
+        self._ending: dict[int, Observer] = {}
         self._captured = 0
 
     def handle(self, operation: str, arguments: BaseModel) -> BaseModel:
@@ -126,7 +127,7 @@ class Operations:
 
     def capture_start(self, wanted: CaptureStart) -> CaptureNumber:
         places = self._targets(wanted.lan, wanted.member)
-        capture: Capture | Counting
+        capture: Observer
         if wanted.counts:
             capture = Counting(Path(wanted.path), places, program=wanted.program, zero_ns=wanted.zero_ns)
         else:
@@ -169,7 +170,7 @@ class Operations:
         for capture in (*self._captures.values(), *self._ending.values()):
             capture.wait(CLOSING_S)
 
-    def _end(self, capture: Capture | Counting) -> None:
+    def _end(self, capture: Observer) -> None:
         for place in capture.places:
             place.captures = tuple(other for other in place.captures if other is not capture)
         for lan in {place.lan for place in capture.places} & set(self.network.lans):

@@ -11,8 +11,7 @@ from nodeops.wires.pipe import Pipe, Timed
 from nodeops.wires.port import Port
 
 if TYPE_CHECKING:
-    from nodeops.wires.capture import Capture
-    from nodeops.wires.counting import Counting
+    from nodeops.wires.observer import Observer
 
 DIRECTIONS: tuple[Direction, ...] = ("uplink", "downlink")
 
@@ -30,7 +29,7 @@ class Place:
         self.port: Port | None = None
         self.inbox: list[Timed] = []
         self.undelivered = 0
-        self.captures: tuple[Capture | Counting, ...] = ()
+        self.captures: tuple[Observer, ...] = ()
 
     def __str__(self) -> str:
         return ":".join(self.name)
