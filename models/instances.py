@@ -65,6 +65,9 @@ def find_instance(session: Session, project: Project, text: str) -> Instance:
     if found is None:
         found = session.exec(mine.where(Instance.id == text)).first()
     if found is None:
+        if session.exec(mine.where(Instance.name == text)).first() is not None:
+            raise NotFound("the instance of that name has ended", where=text,
+                           next=f"`swapbed run ls {text}` lists its runs, `swapbed record ls {text}` what they left")
         names = [instance.name for instance in living(session, project)]
         near = difflib.get_close_matches(text, names, 1)
         raise NotFound("no living instance of that name", where=text,

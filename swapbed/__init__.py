@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from languages.builder import Topology as topology
     from models.errors import ExperimentFailed as ExperimentFailed
     from models.errors import SwapbedError as SwapbedError
+    from swapbed.happened import all_of as events
     from swapbed.instance import Instance as Instance
     from swapbed.instance import Link as Link
     from swapbed.instance import Node as Node
@@ -47,6 +48,7 @@ _LAZY = {
     "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
     "fork": "swapbed.instance:fork", "swapin": "swapbed.instance:swapin", "checkpoints": "swapbed.living.checkpoint_verbs:all_of",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
+    "events": "swapbed.happened:all_of",
     "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
     "import_record": "swapbed.record_objects:bring",
     "sweep": "swapbed.sweeping:sweep", "templates": "swapbed.templates",
@@ -55,8 +57,8 @@ _LAZY = {
 }
 
 __all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "checkpoints", "deploy",
-           "fork", "graph", "import_record", "instances", "notes", "record", "recordings", "records", "search", "store", "swapin",
-           "sweep", "templates", "topology", "validate"]
+           "events", "fork", "graph", "import_record", "instances", "notes", "record", "recordings", "records", "search", "store",
+           "swapin", "sweep", "templates", "topology", "validate"]
 
 
 def _check_floors() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
+from languages.nearest import nearest
 from models.database import reading
 from models.errors import InvalidInput, NotFound
 from models.states import Subject
@@ -27,7 +28,7 @@ class Named:
 
 
 def find(text: str) -> Named:
-    """`KIND:NAME`, or an id alone. Instances that have ended are found, too: of the same name the last."""
+    """`KIND:NAME`, or an id alone. Instances that have ended are found, too: of the same name the living one, else the last."""
     kind, sign, name = text.partition(":")
     if not sign:
         kind, name = next((kind for prefix, kind in PREFIXES.items() if text.startswith(prefix)), ""), text
@@ -67,9 +68,10 @@ def _record(session: Session, mine: Project, name: str) -> Named:
 
 def _instance_row(session: Session, mine: Project, name: str) -> Instance:
     every = select(Instance).where(Instance.project_id == mine.id, (col(Instance.name) == name) | (col(Instance.id) == name))
-    row = session.exec(every.order_by(col(Instance.created_at).desc())).first()
+    row = session.exec(every.order_by(col(Instance.ended_at).is_(None).desc(), col(Instance.created_at).desc())).first()
     if row is None:
-        raise NotFound("there is and was no instance of that name", where=name, next="`swapbed instance ls` lists those that live")
+        names = session.exec(select(Instance.name).where(Instance.project_id == mine.id).distinct())
+        raise NotFound("there is and was no instance of that name", where=name, next=nearest(name, names))
     return row
 
 

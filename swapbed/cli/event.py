@@ -12,7 +12,9 @@ from swapbed.cli.options import FormatOption, InstanceArgument
 from swapbed.present.output import Format, print_json, print_text
 
 TARGET_HELP = "a node, link, LAN, agent (also NODE/AGENT), group, sequence, timeline, or `instance`"
-group = typer.Typer(no_args_is_help=True, help="Events of a living instance.")
+PastArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="living or not; INSTANCE/2 for its run 2",
+                                             autocompletion=completion.instances)]
+group = typer.Typer(no_args_is_help=True, help="Events: what is told to a living instance, and what happened.")
 
 
 @group.command()
@@ -39,30 +41,26 @@ def send(instance: InstanceArgument,
 
 
 @group.command("ls")
-def list_(instance: InstanceArgument,
+def list_(instance: PastArgument,
           follow: Annotated[bool, typer.Option("--follow", "-f", help="go on as it happens, until interrupted")] = False,
           since: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="from this line on")] = 0,
           output: FormatOption = Format.TABLE) -> None:
-    """Show what happened, with virtual times. JSON is one object a line here."""
-    from swapbed.living import events
-    from swapbed.living.access import Access
+    """Show what happened, with virtual times; of an instance that is gone, too. JSON is one object a line here."""
+    from swapbed import happened
     from swapbed.present import activity
 
-    with Access.to(instance) as access:
-        for line in events.happened(access, since=since, follow=follow):
-            typer.echo(line.model_dump_json() if output is Format.JSON else activity.sentence(line))
+    for line in happened.happened(instance, since=since, follow=follow):
+        typer.echo(line.model_dump_json() if output is Format.JSON else activity.sentence(line))
 
 
-def logs(instance: InstanceArgument, agent: Annotated[str, typer.Argument(metavar="AGENT", autocompletion=completion.targets)],
+def logs(instance: PastArgument, agent: Annotated[str, typer.Argument(metavar="AGENT", autocompletion=completion.targets)],
          run: Annotated[int | None, typer.Option(metavar="NUMBER", help="default: the last")] = None,
          invocation: Annotated[str | None, typer.Option(metavar="NAME", help="its number or tag; default: the last")] = None,
          errors: Annotated[bool, typer.Option("--errors", help="what it wrote to standard error")] = False) -> None:
-    """Print what a program of an agent wrote."""
-    from swapbed.living import results
-    from swapbed.living.access import Access
+    """Print what a program of an agent wrote; of an instance that is gone, from its record."""
+    from swapbed import happened
 
-    with Access.to(instance) as access:
-        sys.stdout.buffer.write(results.log(access, agent, run=run, invocation=invocation, stream="err" if errors else "out"))
+    sys.stdout.buffer.write(happened.log(instance, agent, run=run, invocation=invocation, stream="err" if errors else "out"))
 
 
 def register(app: typer.Typer) -> None:

@@ -78,9 +78,24 @@ def wait(instance: InstanceArgument,
     run_rows.show([run], output, one=True)
 
 
+@group.command()
+def show(run: Annotated[str, typer.Argument(metavar="RUN", help="INSTANCE/2 for run 2; INSTANCE for its last; or an id")],
+         output: FormatOption = Format.TABLE) -> None:
+    """Show one run: what it was told and found, what became of it, its record. The instance may be gone."""
+    from swapbed.living import runs
+    from swapbed.present import run_rows
+    from swapbed.present.output import print_json, print_text
+
+    shown = run_rows.details(runs.about(run))
+    if output is Format.JSON:
+        print_json(shown)
+    else:
+        print_text(run_rows.facts_table(shown))
+
+
 @group.command("ls")
 def list_(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
-    """List the runs of an instance."""
+    """List the runs of an instance, which may be gone."""
     from swapbed.living import runs
     from swapbed.present import run_rows
 

@@ -18,6 +18,7 @@ from models.states import CheckpointState
 from models.tables import Checkpoint, Instance
 from models.templates import load_spec
 from storage.store import Store
+from swapbed import subjects
 from swapbed.lifecycle import Known, find, pass_on, project
 from swapbed.living.runs import checked
 from swapbed.present.progress import Report, quiet
@@ -98,10 +99,11 @@ def _by_instance(session: Session, project_id: str, text: str) -> Checkpoint:
 
 
 def all_of(instance: str) -> list[KnownCheckpoint]:
-    """Of an instance, oldest first, failed ones too."""
-    known = find(instance)
+    """Of an instance, living or not, oldest first, failed ones too."""
+    instance_id = subjects.find(f"instance:{instance}").id
     with reading() as session:
-        return [KnownCheckpoint(row, known.row) for row in checkpoints_of(session, known.row.id)]
+        of = session.get_one(Instance, instance_id)
+        return [KnownCheckpoint(row, of) for row in checkpoints_of(session, instance_id)]
 
 
 def create(instance: str, *, report: Report = quiet) -> KnownCheckpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlmodel import col, select
@@ -15,8 +16,9 @@ from models.instances import current_run, define_run, find_instance, run_by_id
 from models.protocol.conductor import EnvironmentOfRun, RunInfo, Wait
 from models.spec import Spec
 from models.states import RUN
-from models.tables import ActivityEvent, Run
+from models.tables import Instance, Record, Run, Template
 from models.templates import load_spec
+from swapbed import subjects
 from swapbed.lifecycle import pass_on, project
 from swapbed.living import ending
 from swapbed.living.access import Access
@@ -123,19 +125,33 @@ def all_of(instance_id: str) -> list[Run]:
 
 
 def of_instance(instance: str) -> list[Run]:
-    """First to last."""
-    mine = project()
+    """First to last; of an instance that is gone, too."""
+    return all_of(subjects.find(f"instance:{instance}").id)
+
+
+def find(run: str) -> Run:
+    """By INSTANCE/NUMBER, INSTANCE for its last, or id; the instance may be gone."""
+    return by_id(subjects.find(f"run:{run}").id)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the database knows of one run. record: the newest revision; None: it has none (yet)."""
+
+    row: Run
+    instance: Instance
+    template: Template
+    record: Record | None
+
+
+def about(run: str) -> Known:
+    """As for `find`."""
+    row = find(run)
     with reading() as session:
-        row = find_instance(session, mine, instance)
-    return all_of(row.id)
+        record = session.exec(select(Record).where(Record.run_id == row.id).order_by(col(Record.revision).desc())).first()
+        return Known(row, session.get_one(Instance, row.instance_id), session.get_one(Template, row.template_id), record)
 
 
 def by_id(run_id: str) -> Run:
     with reading() as session:
         return run_by_id(session, run_id)
-
-
-def what_happened(run_id: str) -> list[ActivityEvent]:
-    """Of a run that is over, in order."""
-    with reading() as session:
-        return list(session.exec(select(ActivityEvent).where(ActivityEvent.run_id == run_id).order_by(col(ActivityEvent.number))))

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from models.tables import Run
 from swapbed.present import units
 from swapbed.present.output import Format, print_json, print_text, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from swapbed.living.runs import Known
 
 
 class RunShown(BaseModel):
@@ -28,6 +34,39 @@ class RunShown(BaseModel):
     ended_at: datetime | None
     begin_ns: int | None
     end_ns: int | None
+
+
+class RunDetails(RunShown):
+    """template: `name@number`, as the instance was during this run. record: id of the newest revision."""
+
+    id: str
+    instance: str
+    template: str
+    inputs: list[dict[str, str]]
+    created_by: str
+    record: str | None
+    record_state: str | None
+    expunged: bool
+
+
+def details(known: Known) -> RunDetails:
+    row, record = known.row, known.record
+    return RunDetails(**RunShown.model_validate(row).model_dump(), id=row.id, instance=known.instance.name, inputs=row.inputs,
+                      template=f"{known.template.name}@{known.template.number}", created_by=row.created_by,
+                      record=record.id if record else None, expunged=row.expunged_at is not None,
+                      record_state=("expunged" if record.expunged_at else record.state) if record else None)
+
+
+def facts_table(run: RunDetails) -> Table:
+    outcome = f"{run.outcome or ''}{f': {run.reason}' if run.reason else ''}"
+    began, ended = (f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "" for at in (run.began_at, run.ended_at))
+    pairs = [("run", f"{run.instance}/{run.number}{' (expunged)' if run.expunged else ''}"), ("id", run.id), ("template", run.template),
+             ("state", run.state), ("outcome", outcome), ("began", began), ("ended", ended), ("lasted", lasted(run)),
+             ("files in nodes", run.environment_of_run), ("started by", f"{run.created_by} ({run.origin})"),
+             ("record", f"{run.record}, {run.record_state}" if run.record else "none yet"),
+             *((f"parameter {name}", value) for name, value in run.parameters.items()),
+             *((f"input for {given['node']}", f"{given['target']} from {given['path']} of {given['record'][:12]}") for given in run.inputs)]
+    return table(None, ("what", "value"), [(name, value) for name, value in pairs if value])
 
 
 def show(runs: Sequence[Run], output: Format, *, one: bool = False) -> None:

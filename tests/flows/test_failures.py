@@ -16,9 +16,9 @@ from models.tables import Instance, Run
 from nodeops import daemons
 from nodeops.layout import InstanceLayout
 from nodeops.reach import read_inits
-from swapbed import deploy
+from swapbed import deploy, past
 from swapbed.instance import Instance as Net
-from swapbed.living import mending, runs
+from swapbed.living import mending
 
 TEMPLATE = """
 nodes:
@@ -74,7 +74,7 @@ def _pid(net: Net, node: str) -> int:
 
 
 def _told(run: Run) -> list[str]:
-    return [f"{event.target} {event.kind}".strip() for event in runs.what_happened(run.id)]
+    return [f"{event.target} {event.kind}".strip() for event in past.of_run(run)]
 
 
 def _pings(net: Net) -> bool:

@@ -102,6 +102,26 @@ def test_it_comes_back_elsewhere_with_hash_template_and_notes(exported: Path, fo
     assert "takeaway/1" in cli("search", "COUNT = 3 and quality = good").stdout
 
 
+def test_what_happened_in_it_can_be_looked_at_where_it_comes_to(exported: Path, state_dir: Path, cli: Cli) -> None:
+    record = swapbed.import_record(exported / "a.tar")
+    told = cli("event", "ls", "takeaway").stdout
+    assert told == cli("event", "ls", "takeaway/1").stdout and "pinger run  fired (timeline)" in told and "exit code 0" in told
+    assert [event.kind for event in swapbed.events("takeaway")] == [event.kind for event in record.events] and "run-ended" in told
+    assert json.loads(cli("event", "ls", "takeaway", "--format", "json", "--since", "1").stdout.splitlines()[0])["run"] == 1
+    assert cli("logs", "takeaway", "pinger").stdout.encode() == record.files["nodes/a/logs/pinger/1.out"]
+    assert "Did you mean 'pinger'" in cli("logs", "takeaway/1", "pingr").stderr
+    shown = cli("run", "show", "takeaway", "--format", "json").parsed
+    assert (shown["template"], shown["record"], shown["parameters"]) == ("takeaway@1", record.id, {"COUNT": "3"})
+    assert "COUNT=3" in cli("run", "ls", "takeaway").stdout and record.id in cli("run", "show", "takeaway/1").stdout
+    assert cli("checkpoint", "ls", "takeaway", "--format", "json").parsed == []
+    for words in (("event", "ls", "takeaway/2"), ("run", "show", "takeaway/2"), ("logs", "takeaway", "pinger", "--run", "2")):
+        assert "no such run" in cli(*words).stderr
+    assert "Did you mean 'takeaway'" in cli("event", "ls", "takeway").stderr
+    assert "has ended" in cli("inspect", "takeaway").stderr and "record ls takeaway" in cli("inspect", "takeaway").stderr
+    deletion.delete_(f"record:{record.id}")
+    assert "expunged" in cli("event", "ls", "takeaway").stderr and cli("logs", "takeaway", "pinger").returncode == 4
+
+
 def test_a_crate_says_what_ran_with_what_and_what_came_of_it(exported: Path) -> None:
     crate = ROCrate(exported / "a.crate")
     workflow, run = crate.mainEntity, crate.get("#run")
