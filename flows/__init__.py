@@ -12,7 +12,7 @@ FLOWS: dict[str, str] = {
     "recover": "flows.recover", "mend": "flows.mend", "modify": "flows.modify", "finalize_record": "flows.finalize_record",
     "replay": "flows.replay", "nightly_replay": "flows.nightly_replay", "sweep": "flows.sweep",
     "collect_garbage": "flows.collect_garbage", "swapout": "flows.swapout", "swapin": "flows.swapin",
-    "checkpoint": "flows.checkpoint", "fork": "flows.fork",
+    "checkpoint": "flows.checkpoint", "fork": "flows.fork", "handoff": "flows.handoff",
 }
 
 

@@ -12,7 +12,7 @@ from tasks.crashed import declare_crashed
 from tasks.endings import free_hosts, give_up
 from tasks.modifying import bring_back
 from tasks.runs import end_run
-from tasks.swapping import back_to_swapped_out, forget_spools, take_up_checkpoint, take_up_swapout
+from tasks.swapping import back_to_swapped_out, forget_spools, take_up_checkpoint, take_up_spooled, take_up_swapout
 from tasks.work import change, named, working_on
 
 
@@ -40,6 +40,8 @@ def _instance(instance_id: str, state: InstanceState, lease: Lease) -> None:
             take_up_checkpoint(instance_id, lease)
         case InstanceState.SWAPPING_OUT:
             take_up_swapout(instance_id, lease)
+        case InstanceState.SPOOLED:
+            take_up_spooled(instance_id, lease)
         case InstanceState.SWAPPING_IN:
             if _never_lived(instance_id):
                 forget_spools(instance_id)

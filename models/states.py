@@ -29,6 +29,7 @@ class InstanceState(StrEnum):
     MODIFYING = "modifying"
     CHECKPOINTING = "checkpointing"
     SWAPPING_OUT = "swapping_out"
+    SPOOLED = "spooled"  # it stands nowhere any more; its checkpoint, whole in its host's spool, is on its way to the store
     SWAPPED_OUT = "swapped_out"  # nothing on any host, a durable checkpoint in the store
     SWAPPING_IN = "swapping_in"
     DESTROYING = "destroying"
@@ -150,7 +151,8 @@ INSTANCE = _machine("instance", _I.DEFINED, {
     _I.UP: {_I.MODIFYING, _I.CHECKPOINTING, _I.SWAPPING_OUT, _I.DESTROYING, _I.BROKEN},
     _I.MODIFYING: {_I.UP, _I.DESTROYING, _I.BROKEN},
     _I.CHECKPOINTING: {_I.UP, _I.DESTROYING, _I.BROKEN},
-    _I.SWAPPING_OUT: {_I.SWAPPED_OUT, _I.UP, _I.DESTROYING, _I.BROKEN},
+    _I.SWAPPING_OUT: {_I.SPOOLED, _I.SWAPPED_OUT, _I.UP, _I.DESTROYING, _I.BROKEN},
+    _I.SPOOLED: {_I.SWAPPED_OUT, _I.DESTROYING, _I.BROKEN},
     _I.SWAPPED_OUT: {_I.SWAPPING_IN, _I.DESTROYING},
     _I.SWAPPING_IN: {_I.UP, _I.SWAPPED_OUT, _I.DESTROYING, _I.BROKEN},
     _I.DESTROYING: {_I.DESTROYED, _I.FAILED, _I.BROKEN},

@@ -142,6 +142,10 @@ class Agent:
         spooled.give_up(wanted)
         return Nothing()
 
+    def check_checkpoint(self, wanted: RestoreCheckpoint) -> Nothing:
+        spooled.check(wanted)
+        return Nothing()
+
     def restore_checkpoint(self, wanted: RestoreCheckpoint) -> CheckpointRestored:
         return spooled.bring_back(wanted, self.tell)
 

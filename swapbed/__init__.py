@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from swapbed.instance import attach as attach
     from swapbed.instance import deploy as deploy
     from swapbed.instance import fork as fork
+    from swapbed.instance import handoff as handoff
     from swapbed.instance import living as instances
     from swapbed.instance import swapin as swapin
     from swapbed.living.checkpoint_verbs import all_of as checkpoints
@@ -46,7 +47,8 @@ _LAZY = {
     "search": "swapbed.searching.runs:search", "annotate": "swapbed.metadata:annotate", "notes": "swapbed.metadata:notes",
     "validate": "swapbed.sources.validation:validate", "graph": "swapbed.pictures.topology:graph", "topology": "languages.builder:Topology",
     "deploy": "swapbed.instance:deploy", "attach": "swapbed.instance:attach", "instances": "swapbed.instance:living",
-    "fork": "swapbed.instance:fork", "swapin": "swapbed.instance:swapin", "checkpoints": "swapbed.living.checkpoint_verbs:all_of",
+    "fork": "swapbed.instance:fork", "swapin": "swapbed.instance:swapin", "handoff": "swapbed.instance:handoff",
+    "checkpoints": "swapbed.living.checkpoint_verbs:all_of",
     "Instance": "swapbed.instance:Instance", "Node": "swapbed.instance:Node", "Link": "swapbed.instance:Link",
     "events": "swapbed.happened:all_of",
     "records": "swapbed.record_objects:every", "record": "swapbed.record_objects:one", "Record": "swapbed.record_objects:Record",
@@ -57,8 +59,8 @@ _LAZY = {
 }
 
 __all__ = ["ExperimentFailed", "Instance", "Link", "Node", "Record", "SwapbedError", "annotate", "attach", "checkpoints", "deploy",
-           "events", "fork", "graph", "import_record", "instances", "notes", "record", "recordings", "records", "search", "store",
-           "swapin", "sweep", "templates", "topology", "validate"]
+           "events", "fork", "graph", "handoff", "import_record", "instances", "notes", "record", "recordings", "records", "search",
+           "store", "swapin", "sweep", "templates", "topology", "validate"]
 
 
 def _check_floors() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,6 +40,21 @@ def deploy(definition: Definition, *, name: str | None = None, start_run: bool =
 def swapin(name: str, *, checkpoint: str | None = None) -> Instance:
     """An instance that was swapped out goes on; see `Instance.swapin`."""
     return Instance(swapping.swapin(name, checkpoint=checkpoint).row.name)
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """left: the name of the one that is in the store now. idle_s: how long their host was without either."""
+
+    left: str
+    came: Instance
+    idle_s: float
+
+
+def handoff(leaving: str | Instance, coming: str | Instance) -> Handoff:
+    """One that is up is put into the store, and one that was swapped out goes on in its place, its host idle as shortly as can be."""
+    done = swapping.handoff(*(each if isinstance(each, str) else each.id for each in (leaving, coming)))
+    return Handoff(done.left.row.name, Instance(done.came.row.name), done.idle_s)
 
 
 def fork(checkpoint: str | KnownCheckpoint, *, name: str | None = None, **parameters: Any) -> Instance:

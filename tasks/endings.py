@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from models.checkpoints import checkpoints_of
 from models.database import reading, writing
 from models.errors import SwapbedError
 from models.instances import instance_by_id
 from models.leases import Lease
-from models.states import InstanceState
-from models.tables import Instance
+from models.states import CHECKPOINT, CheckpointState, InstanceState
+from models.tables import Checkpoint, Instance
 from models.tables.columns import now
 from models.transition import transition
 from tasks.on_host import destroy_on_host
 from tasks.places import forget_placements, hosts_of
 from tasks.sessions import interrupt_others
+from tasks.swapping import forget_spools
 from tasks.work import change, flow_run_id
 
 
@@ -46,8 +48,12 @@ def close(instance_id: str, lease: Lease, left: list[str]) -> None:
     if left:
         change(lease, instance_id, InstanceState.BROKEN, reason="; ".join(left))
         return
+    forget_spools(instance_id)
     with writing() as session:
         instance = instance_by_id(session, instance_id)
+        for checkpoint in checkpoints_of(session, instance_id):
+            if checkpoint.state not in CHECKPOINT.resting:
+                transition(session, Checkpoint, checkpoint.id, CheckpointState.FAILED, reason="its instance was destroyed")
         ended = InstanceState.DESTROYED if instance.up_at else InstanceState.FAILED
         forget_placements(session, instance_id)
         transition(session, Instance, instance_id, ended, lease=lease, ended_at=now(), flow_run_id=flow_run_id())

@@ -24,15 +24,20 @@ from tasks.sessions import HostReference
 
 
 @task
-def place_nodes(instance_id: str, lease: str) -> list[HostReference]:
-    """Every node has a placement when this returns; those that were placed already stay. The hosts involved, the conductor's first."""
+def place_nodes(instance_id: str, lease: str, instead_of: str | None = None) -> list[HostReference]:
+    """Every node has a placement when this returns; those that were placed already stay. The hosts involved, the conductor's first.
+
+    instead_of: an instance that is about to leave its host, which is the one for this: what it takes there counts as free.
+    """
     with writing() as session:
         Lease.parse(lease).check(session)
         instance = instance_by_id(session, instance_id)
         spec = load_spec(session, instance.spec_id)
+        if instead_of is not None:
+            instance.home_id = instance_by_id(session, instead_of).home_id
         hosts = _hosts(session, instance.home_id)
         fixed = {place.node: place.host_id for place in placements(session, instance_id)}
-        placed = allocate(spec, _rooms(session, hosts), fixed)
+        placed = allocate(spec, _rooms(session, hosts, without=instead_of), fixed)
         _on_one_host(placed, hosts)
         session.add_all(Placement(instance_id=instance_id, node=node, host_id=host) for node, host in placed.items() if node not in fixed)
         instance.home_id = instance.home_id or next(iter(placed.values()), hosts[0].id)
@@ -94,13 +99,14 @@ def _hosts(session: Session, only: str | None) -> list[Host]:
     return [host for host in chosen if host.state == HostState.UP]
 
 
-def _rooms(session: Session, hosts: list[Host]) -> list[Room]:
-    """What each host has left. Those without limits need no counting."""
+def _rooms(session: Session, hosts: list[Host], without: str | None = None) -> list[Room]:
+    """What each host has left, and what that instance has there. Those without limits need no counting."""
     rooms = {host.id: Room(host_id=host.id, name=host.name, nodes=host.nodes, cpus=host.cpus, memory_bytes=host.memory_bytes)
              for host in hosts}
     limited = [room.host_id for room in rooms.values() if room.limited]
     specs: dict[str, Spec] = {}
-    for place, spec_id in session.exec(select(Placement, Instance.spec_id).join(Instance).where(col(Placement.host_id).in_(limited))):
+    there = select(Placement, Instance.spec_id).join(Instance).where(col(Placement.host_id).in_(limited), Placement.instance_id != without)
+    for place, spec_id in session.exec(there):
         spec = specs.setdefault(spec_id, load_spec(session, spec_id))
         room = rooms[place.host_id]
         rooms[place.host_id] = room.less(spec.node(place.node)) or room.model_copy(update={"nodes": 0})

@@ -52,9 +52,24 @@ def fetch_checkpoint(instance_id: str, checkpoint_id: str | None = None) -> str:
     return chosen.id
 
 
+@task(task_run_name="check on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def check_on_host(instance_id: str, checkpoint_id: str, host: HostReference, lease: str) -> None:
+    """Whatever can be known to keep that host from restoring the checkpoint, which is in its spool, is raised; images of VMs are there."""
+    with session_with(host) as session:
+        session.do("check_checkpoint", _wanted(instance_id, checkpoint_id, lease), Nothing)
+
+
 @task(task_run_name="restore on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
 def restore_on_host(instance_id: str, checkpoint_id: str, host: HostReference, lease: str) -> CheckpointRestored:
     """The instance goes on when this returns."""
+    watch = Watch(f"restore on {host.name}")
+    with session_with(host) as session:
+        restored = session.do("restore_checkpoint", _wanted(instance_id, checkpoint_id, lease), CheckpointRestored, watch)
+    watch.done()
+    return restored
+
+
+def _wanted(instance_id: str, checkpoint_id: str, lease: str) -> RestoreCheckpoint:
     with reading() as session:
         instance, checkpoint = instance_by_id(session, instance_id), checkpoint_by_id(session, checkpoint_id)
         project, spec = session.get_one(Project, instance.project_id).name, load_spec(session, checkpoint.spec_id)
@@ -62,13 +77,8 @@ def restore_on_host(instance_id: str, checkpoint_id: str, host: HostReference, l
                         images=images_of(project, spec),
                         nodes=tuple(place.node for place in placements(session, instance_id)), daemons=DAEMONS)
         forked = checkpoint.instance_id != instance_id
-        wanted = RestoreCheckpoint(checkpoint=instance_id, create=create, next_message=0 if forked else _next_message(session, instance),
-                                   parameters=instance.parameters if forked else {})
-    watch = Watch(f"restore on {host.name}")
-    with session_with(host) as session_:
-        restored = session_.do("restore_checkpoint", wanted, CheckpointRestored, watch)
-    watch.done()
-    return restored
+        return RestoreCheckpoint(checkpoint=instance_id, create=create, next_message=0 if forked else _next_message(session, instance),
+                                 parameters=instance.parameters if forked else {})
 
 
 def lives_on(instance_id: str, checkpoint_id: str, lease: Lease) -> None:

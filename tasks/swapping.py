@@ -26,6 +26,35 @@ def take_up_swapout(instance_id: str, lease: Lease) -> None:
         resume_in_place(instance_id, lease, "not swapped out: the flow died")
 
 
+def take_up_spooled(instance_id: str, lease: Lease) -> None:
+    """Of one whose hosts are freed before its checkpoint is durable: there is no way back, so that is stored, however often it is tried."""
+    last = _last(instance_id)
+    free_room(instance_id, lease)
+    if last is not None and last.state is not CheckpointState.DURABLE:
+        try:
+            store_checkpoint(last.id, str(lease))
+        except SwapbedError as error:
+            still_spooled(instance_id, lease, error)
+            raise
+    free_after_swapout(instance_id, lease)
+
+
+def free_room(instance_id: str, lease: Lease) -> None:
+    """Of an instance whose checkpoint is whole in the spool: memory, names, and its place in the allocator's books."""
+    for host in hosts_of(instance_id):
+        destroy_on_host(instance_id, host, str(lease))
+    with writing() as session:
+        lease.check(session)
+        forget_placements(session, instance_id)
+
+
+def still_spooled(instance_id: str, lease: Lease, error: SwapbedError) -> None:
+    """The store did not take its checkpoint; the row says why. The controller has it tried again."""
+    with writing() as session:
+        lease.check(session)
+        instance_by_id(session, instance_id).reason = f"not in the store yet: {error}"
+
+
 def free_after_swapout(instance_id: str, lease: Lease) -> None:
     """The checkpoint is durable: hosts, names and spools are freed."""
     for host in hosts_of(instance_id):

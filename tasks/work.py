@@ -61,7 +61,7 @@ def named(verb: str) -> Callable[[], str]:
 
 
 def labels(ids: dict[str, Any]) -> list[str]:
-    """Names for ids: of the instance, and `run 3`. What is unknown is named by its id."""
+    """Names for ids: of the instance, and `run 3` or the one that takes its place. What is unknown is named by its id."""
     try:
         with reading() as session:
             if record := session.get(Record, ids.get("record_id", "")):
@@ -69,7 +69,7 @@ def labels(ids: dict[str, Any]) -> list[str]:
             if run_id := ids.get("run_id"):
                 run = run_by_id(session, run_id)
                 return [instance_by_id(session, run.instance_id).name, f"run {run.number}"]
-            return [instance_by_id(session, ids["instance_id"]).name]
+            return [instance_by_id(session, each).name for each in (ids["instance_id"], ids.get("successor_id")) if each]
     except (NotFound, KeyError):
         return [str(value) for value in ids.values() if value]
 

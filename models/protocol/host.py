@@ -248,6 +248,8 @@ OPERATIONS: dict[str, Operation] = {
     "capture": Operation(takes=Capture, gives=Captured),
     # The instance goes on where it stands, also after whoever captured it has died; what is in the spool is removed.
     "give_up_capture": Operation(takes=Capture, gives=Nothing),
+    # Refused for whatever can be known of before anything is made.
+    "check_checkpoint": Operation(takes=RestoreCheckpoint, gives=Nothing),
     "restore_checkpoint": Operation(takes=RestoreCheckpoint, gives=CheckpointRestored),
     "forget_checkpoint": Operation(takes=OfCheckpoint, gives=Nothing),
     "reap": Operation(takes=Reap, gives=Reaped),

@@ -116,6 +116,11 @@ def restore(spool: Spool, wanted: Create, progress: Progress, *, next_message: i
             raise
 
 
+def examine(spool: Spool, wanted: Create) -> None:
+    """Raises Corrupt or HostProblem where `restore` would before it makes anything."""
+    _examine(layout_of(wanted.instance), spool, wanted)
+
+
 def _examine(layout: InstanceLayout, spool: Spool, wanted: Create) -> Revival:
     checkpoint, spec = spool.read(), spool.read_spec()
     if spec.digest != checkpoint.spec_digest or wanted.spec.digest != checkpoint.spec_digest:

@@ -18,7 +18,7 @@ from nodeops.checkpoint.criu import orphans
 from nodeops.checkpoint.patience import with_probes
 from nodeops.checkpoint.rebinding import rebind
 from nodeops.checkpoint.repaired_sockets import heal
-from nodeops.checkpoint.restore import restore
+from nodeops.checkpoint.restore import examine, restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
 from nodeops.identity import ProcessIdentity
@@ -57,6 +57,11 @@ def bring_back(wanted: RestoreCheckpoint, progress: Progress) -> CheckpointResto
         rebind(spool, wanted.parameters)
     restored = restore(spool, wanted.create, progress, next_message=wanted.next_message)
     return CheckpointRestored(late_ns=restored.late_ns, waited_ns=restored.waited_ns, attempts=restored.attempts)
+
+
+def check(wanted: RestoreCheckpoint) -> None:
+    """Raises what bringing it back would before it makes anything."""
+    examine(spool_of(wanted.checkpoint), wanted.create)
 
 
 def give_up(wanted: Capture) -> None:

@@ -1,4 +1,4 @@
-"""`swapout`, `swapin`, `fork` and `checkpoint`: instances that leave their hosts, come back, and branch."""
+"""`swapout`, `swapin`, `handoff`, `fork` and `checkpoint`: instances that leave their hosts, come back, and branch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from swapbed.cli import completion
 from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption
 from swapbed.present.output import Format, print_json, print_text
 
@@ -41,6 +42,25 @@ def swapin(instance: InstanceArgument,
         print_json(instances.of(known))
     else:
         print_text(instances.sentence(instances.of(known), known.spec))
+
+
+def handoff(leaving: Annotated[str, typer.Argument(metavar="OUT", help="an instance that is up", autocompletion=completion.instances)],
+            coming: Annotated[str, typer.Argument(metavar="IN", help="one that is swapped out", autocompletion=completion.instances)],
+            output: FormatOption = Format.TABLE) -> None:
+    """Put a living instance into the store, and have one that was swapped out go on in its place.
+
+    The host is idle only while OUT is captured and IN restored: IN is fetched while OUT goes on, and OUT is stored while IN does.
+    """
+    from swapbed.living import swapping
+    from swapbed.present import instances
+    from swapbed.present.progress import progress
+
+    with progress() as report:
+        shown = instances.handed_off(done := swapping.handoff(leaving, coming, report=report))
+    if output is Format.JSON:
+        print_json(shown)
+    else:
+        print_text(*instances.sentences_of(shown, done.came.spec))
 
 
 def fork(checkpoint: CheckpointArgument, parameters: ParameterOption = None,
@@ -118,6 +138,6 @@ def diff(before: CheckpointArgument, after: CheckpointArgument, output: FormatOp
 
 
 def register(app: typer.Typer) -> None:
-    for command in (swapout, swapin, fork):
+    for command in (swapout, swapin, handoff, fork):
         app.command()(command)
     app.add_typer(group, name="checkpoint")

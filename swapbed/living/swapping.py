@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from swapbed.lifecycle import Known, find, pass_on
 from swapbed.living.checkpoint_verbs import find_checkpoint
 from swapbed.present.progress import Report, quiet
@@ -21,3 +23,19 @@ def swapin(name: str, *, checkpoint: str | None = None, report: Report = quiet) 
         ids["checkpoint_id"] = find_checkpoint(checkpoint).row.id
     launch("swapin", pass_on(report), **ids)
     return find(name)
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """idle_s: from the instant at which the one that left stood still until the other went on."""
+
+    left: Known
+    came: Known
+    idle_s: float
+
+
+def handoff(leaving: str, coming: str, *, report: Report = quiet) -> Handoff:
+    """Returns when the first is a durable checkpoint, and the second goes on in its place on its host."""
+    ids = {"instance_id": find(leaving).row.id, "successor_id": find(coming).row.id}
+    done = launch("handoff", pass_on(report), **ids)
+    return Handoff(find(ids["instance_id"]), find(ids["successor_id"]), float(done["idle_s"] or 0))

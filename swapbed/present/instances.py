@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from swapbed.lifecycle import Known
+    from swapbed.living.swapping import Handoff
 
 
 class RunSummary(BaseModel):
@@ -50,6 +51,18 @@ def of(known: Known) -> InstanceSummary:
         run=RunSummary.model_validate(known.run, from_attributes=True) if known.run else None)
 
 
+class HandoffShown(BaseModel):
+    """idle: how long the host was without either, from the one's standing still until the other's going on."""
+
+    left: InstanceSummary
+    came: InstanceSummary
+    idle_s: float
+
+
+def handed_off(done: Handoff) -> HandoffShown:
+    return HandoffShown(left=of(done.left), came=of(done.came), idle_s=done.idle_s)
+
+
 def age(created_at: datetime) -> str:
     return units.duration(max(0, round((datetime.now(UTC) - created_at).total_seconds())))
 
@@ -80,3 +93,10 @@ def sentence(instance: InstanceSummary, spec: Spec) -> str:
     """`dumbbell-1 (dumbbell@1) is up: 6 nodes, 5 links; run 1 running`."""
     why = f" ({instance.reason})" if instance.reason else ""
     return f"{instance.name} ({instance.template}) is {instance.state}{why}: {summary(spec)}; run {run_state(instance.run)}"
+
+
+def sentences_of(handoff: HandoffShown, spec: Spec) -> tuple[str, str]:
+    """What became of both, and what it cost their host."""
+    left = handoff.left
+    return sentence(handoff.came, spec), (f"{left.name} is {left.state.replace('_', ' ')}; their host was without either for "
+                                          f"{units.duration(handoff.idle_s)}")

@@ -1,6 +1,8 @@
 """A flow in a process of its own that is killed, with all it started, as soon as one of its steps has returned.
 
-    python -m tests.flows.dying FLOW INSTANCE_ID STEP NUMBER          (NUMBER: the how manieth call of that step)
+    python -m tests.flows.dying FLOW INSTANCE_ID STEP NUMBER [ID]     (NUMBER: the how manieth call of that step; ID: of another instance)
+
+STEP is a name in the flow's module, or MODULE:NAME for a step of one of its steps.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ def steps(module: ModuleType) -> dict[str, Any]:
             if name not in NOT_STEPS and getattr(getattr(value, "fn", value), "__module__", "").startswith("tasks.") and callable(value)}
 
 
-def main(flow: str, instance_id: str, step: str, number: str) -> None:
+def main(flow: str, instance_id: str, step: str, number: str, *others: str) -> None:
     module = import_module(f"flows.{flow}")
-    whole, calls = getattr(module, step), []
+    where, _, name = step.rpartition(":")
+    owner = import_module(where) if where else module
+    whole, calls = getattr(owner, name), []
 
     def dying(*args: Any, **kwargs: Any) -> Any:
         result = whole(*args, **kwargs)
@@ -32,11 +36,11 @@ def main(flow: str, instance_id: str, step: str, number: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    setattr(module, step, dying)
+    setattr(owner, name, dying)
     from prefect.settings import get_current_settings
 
     get_current_settings().flows.heartbeat_frequency = None
-    getattr(module, flow)(instance_id)
+    getattr(module, flow)(instance_id, *others)
 
 
 if __name__ == "__main__":
