@@ -5,19 +5,27 @@ A node that was found complete once is not walked again: its chunks cannot go be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 from models.errors import Corrupt
+from storage.catalog import Catalog
+from storage.channel import Node
 from storage.nodes import Kind
-
-if TYPE_CHECKING:
-    from storage.channel import Node
-    from storage.direct import DirectSource
 
 NODES_AT_ONCE = 64  # each has at most some thousand children
 
 
-def require_complete(source: DirectSource, root: Node, writer: str = "") -> None:
+class Walkable(Protocol):
+    """A project's chunks, as its catalog knows them, and what each node refers to."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    def children(self, parents: Sequence[Node]) -> list[Node]: ...
+
+
+def require_complete(source: Walkable, root: Node, writer: str = "") -> None:
     """Raise Corrupt, naming it and what refers to it, if this writer's view of the project lacks anything that root reaches.
 
     writer: an instance, whose own packs count although nobody has verified them yet; empty: only verified packs count, and the nodes
@@ -29,7 +37,7 @@ def require_complete(source: DirectSource, root: Node, writer: str = "") -> None
         source.catalog.mark_complete(walked, epoch)
 
 
-def _walk(source: DirectSource, root: Node, writer: str, trusting: bool) -> list[bytes]:
+def _walk(source: Walkable, root: Node, writer: str, trusting: bool) -> list[bytes]:
     """trusting: not while chunks are being condemned: a node that is still marked complete may have lost a child to that."""
     known = source.catalog.known([root[1]], writer)
     _require([root], known, "the commit")
