@@ -22,7 +22,9 @@ ADDED = "added"
 
 
 class TemplateOfRun(Message):
-    """digest: of content and ancestors. datastore: hash of the tree in the store; None: no files."""
+    """digest: of content and parent, which is a digest, too. datastore: hash of the tree in the store; None: no files. externals: which of
+    these came from elsewhere, with their pins.
+    """
 
     name: str
     digest: str
@@ -30,6 +32,9 @@ class TemplateOfRun(Message):
     source_name: str
     datastore: str | None = None
     parameters: tuple[Parameter, ...] = ()
+    parent: str | None = None
+    datastore_name: str | None = None
+    externals: tuple[dict[str, Any], ...] = ()
 
 
 class InputFile(Message):

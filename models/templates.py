@@ -15,7 +15,7 @@ from models.errors import InvalidInput, NotFound
 from models.names import NAME
 from models.spec import Parameter, Spec
 from models.tables import Project, StoredSpec, Template
-from models.tables.columns import new_id
+from models.tables.columns import new_id, now
 
 DIGEST_PREFIX = re.compile(r"[0-9a-f]{6,64}")
 
@@ -67,6 +67,17 @@ def add_template(session: Session, project: Project, *, name: str, language: str
     session.add(template)
     session.flush()
     return template
+
+
+def add_tombstone(session: Session, project: Project, digest: str, *, name: str, language: str, source_name: str, created_by: str,
+                  imported_from: str | None = None) -> Template:
+    """In the place of a template of which only this is known: the root of a tree, without content."""
+    identifier = new_id("t")
+    made = Template(id=identifier, project_id=project.id, digest=digest, root_id=identifier, number=1, name=name, language=language,
+                    source=None, source_name=source_name, created_by=created_by, imported_from=imported_from, expunged_at=now())
+    session.add(made)
+    session.flush()
+    return made
 
 
 def commit_source(session: Session, project: Project, *, name: str, **content: Any) -> Template:

@@ -17,7 +17,7 @@ from models.database import engine, reading
 from models.errors import NotFound
 from models.settings import settings
 from models.states import Subject
-from models.tables import Record, Run, Template
+from models.tables import Project, Record, Run, Template
 from storage import checking
 from storage import rebuild as rebuilding
 from storage.checking import Checked
@@ -30,12 +30,17 @@ from storage.roots import RootKind
 from storage.seeking import Sought
 from storage.usage import RootUsage, StoreUsage, usage_of_roots, usage_of_store
 from swapbed import absence, subjects
+from swapbed.exchange.recovering import Recovered, recover
 from swapbed.lifecycle import pass_on, project
 from swapbed.present.progress import Report, quiet
 from swapbed.serving.launch import launch
 from tasks.holder import is_dead, own_name
 
 PINNED_AS_NAMED = {kind.value: kind for kind in (RootKind.CHECKPOINT, RootKind.IMAGE, RootKind.RECOVERED)}
+
+
+class Remade(Rebuilt, Recovered):
+    """The catalog as it was rebuilt, and what lists have again."""
 
 
 class Swept(Collected):
@@ -70,11 +75,17 @@ def usage(name: str, *, report: Report = quiet) -> RootUsage:
     return usage_of_roots(engine(), _objects(), mine, roots)
 
 
-def rebuild(*, report: Report = quiet) -> Rebuilt:
-    """Make the catalog anew from the packs. Transfers that go on are over with it."""
+def rebuild(*, report: Report = quiet) -> Remade:
+    """Make the catalog anew from the packs, and lists of the records that it has and the database does not know. Transfers that go on are
+    over with it."""
     project()
-    return rebuilding.rebuild(engine(), _objects(), holder=own_name(), is_dead=is_dead,
+    made = rebuilding.rebuild(engine(), _objects(), holder=own_name(), is_dead=is_dead,
                               progress=lambda done, total: report("reading all packs", done, total))
+    with reading() as session:
+        projects = session.exec(select(Project)).all()
+    listed = [recover(one, report) for one in projects]
+    return Remade(**made.model_dump(), records=sum(one.records for one in listed), templates=sum(one.templates for one in listed),
+                  unlisted=tuple(what for one in listed for what in one.unlisted))
 
 
 def collect(*, dry_run: bool = False, report: Report = quiet) -> Swept:

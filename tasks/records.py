@@ -112,13 +112,14 @@ def write_content(record: Record, content: Path) -> dict[str, object]:
         run = run_by_id(session, record.run_id)
         instance = instance_by_id(session, run.instance_id)
         template, spec = session.get_one(Template, run.template_id), _under(load_spec(session, run.spec_id), run.parameters)
+        parent = session.get(Template, template.parent_id) if template.parent_id else None
         replayed = session.get(Record, instance.replay_of_id) if instance.replay_of_id else None
         rows = session.exec(select(ActivityEvent).where(ActivityEvent.run_id == run.id).order_by(col(ActivityEvent.number)))
         events = [_event(row) for row in rows]
     agents = Agents(agents=tuple(_agent(content, spec, event) for event in events if event.kind == "exited"))
     recorded = _recorded(record, run, instance, spec, replayed)
     _write(content / "spec.json", json.dumps(json.loads(spec.model_dump_json(exclude_defaults=True)), indent=1))
-    _write(content / "template.json", _template(template).model_dump_json(indent=1))
+    _write(content / "template.json", _template(template, parent).model_dump_json(indent=1))
     if template.source is not None:
         (content / "source").mkdir(exist_ok=True)
         _write(content / "source" / Path(template.source_name).name, template.source)
@@ -165,9 +166,11 @@ def _recorded(record: Record, run: Run, instance: Instance, spec: Spec, replayed
                     collect=spec.collect.model_dump(mode="json", exclude_defaults=True), left_out=tuple(record.summary["left_out"]))
 
 
-def _template(template: Template) -> TemplateOfRun:
+def _template(template: Template, parent: Template | None) -> TemplateOfRun:
     return TemplateOfRun(name=template.name, digest=template.digest, language=template.language, source_name=template.source_name,
-                         datastore=template.datastore, parameters=tuple(map(Parameter.model_validate, template.parameters)))
+                         datastore=template.datastore, parameters=tuple(map(Parameter.model_validate, template.parameters)),
+                         parent=parent.digest if parent else None, datastore_name=template.datastore_name,
+                         externals=tuple(dict(sorted(pin.items())) for pin in template.externals))
 
 
 def _event(row: ActivityEvent) -> RecordedEvent:

@@ -77,7 +77,7 @@ def du(name: ObjectArgument, output: FormatOption = Format.TABLE) -> None:
 
 @group.command()
 def rebuild(yes: YesOption = False, output: FormatOption = Format.TABLE) -> None:
-    """Make the catalog anew from the packs: after the database was lost, or came back from a backup. Exit code 8 if some are bad."""
+    """Make the catalog, and the lists of records, anew from the packs: the database was lost, or is older. Exit code 8 if some are bad."""
     from swapbed import store
     from swapbed.present.progress import progress
     from swapbed.present.store import rebuilt_table
@@ -88,7 +88,7 @@ def rebuild(yes: YesOption = False, output: FormatOption = Format.TABLE) -> None
     with progress() as report:
         made = store.rebuild(report=report)
     print_json(made) if output is Format.JSON else print_text(rebuilt_table(made))
-    if made.damaged or made.incomplete:
+    if made.damaged or made.incomplete or made.unlisted:
         raise typer.Exit(Corrupt.exit_code)
 
 

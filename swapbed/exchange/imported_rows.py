@@ -17,8 +17,8 @@ from models.recorded import Recorded, TemplateOfRun
 from models.spec import Spec
 from models.states import InstanceState, RecordState, RunOutcome, RunState, Subject
 from models.tables import Instance, Project, Record, Run, Template
-from models.tables.columns import new_id, now
-from models.templates import store_spec
+from models.tables.columns import new_id
+from models.templates import add_tombstone, store_spec
 from swapbed.exchange.checkpoint_parts import ExportedCheckpoint, add_rows
 from swapbed.exchange.notes_archive import Notes, take_notes
 from swapbed.exchange.record_parts import ExportedRecord
@@ -71,13 +71,8 @@ def _without_content(session: Session, mine: Project, incoming: Incoming) -> Tem
     known = session.exec(select(Template).where(Template.project_id == mine.id, Template.digest == said.digest)).first()
     if known is not None:
         return known
-    made = Template(project_id=mine.id, digest=said.digest, root_id="", number=1, name=said.name, language=said.language, source=None,
-                    source_name=said.source_name, created_by=incoming.said.created_by, imported_from=incoming.exported.installation,
-                    expunged_at=now())
-    made.root_id = made.id
-    session.add(made)
-    session.flush()
-    return made
+    return add_tombstone(session, mine, said.digest, name=said.name, language=said.language, source_name=said.source_name,
+                         created_by=incoming.said.created_by, imported_from=incoming.exported.installation)
 
 
 def _instance(session: Session, mine: Project, incoming: Incoming, template: Template) -> Instance:

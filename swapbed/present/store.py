@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from storage.checking import Checked
 from storage.collecting import Collected
-from storage.rebuild import Rebuilt
 from storage.seeking import Sought
 from storage.usage import RootUsage, StoreUsage
 from swapbed.present.output import table
@@ -14,6 +13,8 @@ from swapbed.present.units import count, size
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from swapbed.store import Remade
 
 FINDINGS_LIMIT = 100
 
@@ -50,11 +51,13 @@ def checked_sentence(found: Checked) -> str:
     return f"{'whole' if found.whole else 'NOT whole'}: {looked}{read}{mended}"
 
 
-def rebuilt_table(made: Rebuilt) -> Table:
+def rebuilt_table(made: Remade) -> Table:
     return table(None, ("what", "value"), [
         ("packs", made.packs), ("chunks", made.chunks), ("roots", made.roots), ("manifests without a root, pinned", made.recovered),
+        ("records that lists have again", made.records), ("templates, from them", made.templates),
         *(("damaged pack", f"{damage.pack}: {damage.what}") for damage in made.damaged),
-        *(("no pack", what) for what in made.unreadable), *(("incomplete", what) for what in made.incomplete)])
+        *(("no pack", what) for what in made.unreadable), *(("incomplete", what) for what in made.incomplete),
+        *(("not listed", what) for what in made.unlisted)])
 
 
 def sought_table(sought: Sought) -> Table:
