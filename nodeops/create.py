@@ -45,7 +45,7 @@ def create(wanted: Create, progress: Progress) -> InstanceLayout:
         upper_layers.check(settings().state_dir)
         layout.root.mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
-        raise _disk_problem(error) from error
+        raise disk_problem(error) from error
     with holding(layout, wanted.fence):
         record = read_record(layout)
         if record is not None and record.state == "ready":
@@ -58,7 +58,7 @@ def create(wanted: Create, progress: Progress) -> InstanceLayout:
         except BaseException as error:
             clear(layout, entirely=True)
             if isinstance(error, OSError):
-                raise _disk_problem(error) from error
+                raise disk_problem(error) from error
             raise
     return layout
 
@@ -105,7 +105,7 @@ def check_host(wanted: Create, nodes: Sequence[Node]) -> None:
                           next="Make room, or lower free_space_bytes in the settings")
 
 
-def _disk_problem(error: OSError) -> SwapbedError:
+def disk_problem(error: OSError) -> SwapbedError:
     return HostProblem(f"a file cannot be written: {error.strerror}", where=str(error.filename or settings().state_dir),
                        next="See `swapbed doctor`")
 

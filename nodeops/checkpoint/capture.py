@@ -6,9 +6,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from models.errors import Conflict, HostProblem
+from models.errors import Conflict, HostProblem, SwapbedError
 from models.events import Arguments
 from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeManifest
 from models.settings import settings
@@ -52,10 +53,10 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     required = required.model_copy(update={"bases": required.bases | vm_nodes.images_of(layout, record.nodes)})
     _check_room(preflight.check(layout, nodes), vm_nodes.memory_bytes(layout, record.nodes))
     spool.root.mkdir(parents=True, mode=0o700)
-    shutil.copyfile(layout.spec, spool.spec)
     names = [node.name for node in nodes]
     later_ns = dict.fromkeys(names, 0)
     try:
+        shutil.copyfile(layout.spec, spool.spec)
         copy_tree(layout.datastore, spool.datastore, share=True)
         carried = programs.save(layout, [node.name for node in nodes if node.kind == "container"], spool)
         if not live:
@@ -73,6 +74,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         dumped_ns = _dump(layout, spool, [node for node in nodes if node.name in found], found, progress)
         steps.done("dump")
         if vms := vm_nodes.vms_of(layout, names):
+            progress("saving machines", 0, len(vms))
             dumped_ns |= vm_nodes.save(layout, {node: spool.node(node) for node in vms})
             steps.done("machines")
         frames = save_wires(layout, spool.wires, {node: at - cut.instant_ns for node, at in dumped_ns.items()})
@@ -87,9 +89,10 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
                                       conducted="conductor" in record.daemons, frames=frames, requirements=required)
         write_whole(spool.manifest, manifest.model_dump_json(indent=1).encode())
     except BaseException:
-        heal(layout, later_ns)
-        with_probes(layout, names)
-        go_on(layout, later_ns)
+        with suppress(SwapbedError):  # of which `spooled.give_up` tells, which does it again
+            heal(layout, later_ns)
+            with_probes(layout, names)
+            go_on(layout, later_ns)
         shutil.rmtree(spool.root)
         raise
     return Captured(manifest=manifest, stood_ns=steps.all_ns if live else None, steps_ns=steps.taken_ns,

@@ -57,7 +57,7 @@ class Criu:
         log = self._work / "log"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         said = " / ".join([line for line in lines if "Error" in line][:LOG_LINES]) or f"exit code {self.process.returncode}"
-        return HostProblem(f"CRIU failed: {said}", where=self.node)
+        return HostProblem(f"CRIU failed: {said}", where=self.node, next=None if lines else "Is the disk full?")
 
     def close(self) -> None:
         """If it has not ended, it lets go of what it was about to dump, and ends."""

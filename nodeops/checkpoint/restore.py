@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.errors import Conflict, Corrupt, TimedOut
+from models.errors import Conflict, Corrupt, HostProblem, TimedOut
 from models.protocol.checkpoint import CheckpointManifest, NodeManifest, SavedMachine
 from models.protocol.host import DAEMONS, Create
 from models.routes import Routing
@@ -31,7 +31,7 @@ from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
 from nodeops.clock import ClockState
 from nodeops.conductor.client import ConductorClient
-from nodeops.create import base_of
+from nodeops.create import base_of, disk_problem
 from nodeops.destroy import clear
 from nodeops.identity import ProcessIdentity
 from nodeops.instance import InstanceRecord, holding, layout_of, read_record, write_record
@@ -41,7 +41,7 @@ from nodeops.layout import InstanceLayout
 from nodeops.linux import MS_NODEV, mount
 from nodeops.masks import hidden_paths, masks
 from nodeops.outside_connections import close_all
-from nodeops.reach import Inits
+from nodeops.reach import Inits, read_inits
 from nodeops.restart import make_missing_cgroups
 from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
@@ -111,8 +111,10 @@ def restore(spool: Spool, wanted: Create, progress: Progress, *, next_message: i
         clear(layout)
         try:
             return _revive(revival, next_message, progress)
-        except BaseException:
+        except BaseException as error:
             clear(layout, entirely=True)
+            if isinstance(error, OSError):
+                raise disk_problem(error) from error
             raise
 
 
@@ -183,11 +185,21 @@ def _bring_back(revival: Revival, journal: Journal, machines: dict[str, ProcessI
         wall_ns = revival.checkpoint.wall_ns
         shift_ns = 0 if wall_ns is None else wall_ns - host_wall_ns(start_ns)
         first_ns = _restore_frozen(revival, journal, machines, start_ns, shift_ns, progress)
+        _must_be_whole(revival.layout)
         if time.monotonic_ns() < start_ns - SPARE_NS or attempts == ATTEMPTS:
             late_ns = go_on(revival.layout, revival.later_ns, start_ns)
             return Restored(late_ns, start_ns - first_ns, attempts, shift_ns)
         planned_ns = (time.monotonic_ns() - began_ns) * 5 // 4 + SPARE_NS
         _end_nodes(revival, journal)
+
+
+def _must_be_whole(layout: InstanceLayout) -> None:
+    """As long as nothing has run, a node that has died can be had again from the checkpoint. Raises HostProblem."""
+    if dead := sorted(name for name, identity in read_inits(layout).items() if not identity.alive()):
+        raise HostProblem("the node died while it was brought back", where=dead[0], next="Try again; the checkpoint is as it was")
+    if not daemons.status(layout, "wires").alive:
+        raise HostProblem("the wires died while the nodes were brought back", where=layout.root.name,
+                          next="Try again; the checkpoint is as it was")
 
 
 def _prepare_files(revival: Revival) -> None:

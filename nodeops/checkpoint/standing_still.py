@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import TimedOut
+from models.errors import NotFound, TimedOut
+from models.protocol.host import DaemonName
 from nodeops import cgroups, daemons
 from nodeops.checkpoint.freezing import freeze, thaw
 from nodeops.checkpoint.vm_nodes import Monitors, vms_of
@@ -22,6 +24,7 @@ from nodeops.whole_file import write_whole
 from nodeops.wires.client import WiresClient
 
 AHEAD_NS = 50_000_000  # time for wires and conductor to hear of the instant before it comes
+DYING_S = 2.0  # from the end of its connections to its own
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,18 @@ def stand_still(layout: InstanceLayout, nodes: Sequence[str]) -> Cut:
 def go_on(layout: InstanceLayout, frozen_after_ns: Mapping[str, int], at_ns: int | None = None) -> int:
     """Time goes on from at_ns (default: in a moment), each node as much later as it had stood still later; says how late one was, if any.
 
-    Also for an instance that only partly stands still, after whoever stopped it has died: what runs is left as it is.
+    Also for an instance that only partly stands still, after whoever stopped it has died: what runs is left as it is. Whatever wires or
+    conductor refuse, the nodes go on when this raises; it may be done again.
     """
     with Monitors(layout, list(frozen_after_ns)) as machines:
         at_ns = time.monotonic_ns() + AHEAD_NS // 2 if at_ns is None else at_ns
-        _start_time(layout, at_ns)
-        instants = {node: at_ns + after for node, after in frozen_after_ns.items()}
-        late_ns = thaw({path: instants[node] for node, path in _containers(layout, list(instants)).items()}, machines.to_let_go(instants))
-        machines.confirm()
+        try:
+            _start_time(layout, at_ns)
+        finally:
+            instants = {node: at_ns + after for node, after in frozen_after_ns.items()}
+            late_ns = thaw({path: instants[node] for node, path in _containers(layout, list(instants)).items()},
+                           machines.to_let_go(instants))
+            machines.confirm()
         return late_ns
 
 
@@ -75,19 +82,46 @@ def _containers(layout: InstanceLayout, nodes: Sequence[str]) -> dict[str, Path]
 def _start_time(layout: InstanceLayout, at_ns: int) -> None:
     """Wires and conductor get one clock again, whatever each of them had come to when whoever stopped them died."""
     state = ClockState.model_validate_json(layout.clock.read_bytes())
-    with ExitStack() as both:
-        wires = both.enter_context(WiresClient(layout)) if daemons.status(layout, "wires").alive else None
-        conductor = both.enter_context(ConductorClient(layout)) if daemons.status(layout, "conductor").alive else None
-        if state.frozen_ns is None:  # never did both stand still: for the one that does it is as if it had not
-            if wires and (hello := wires.hello()).frozen:
-                wires.resume(state.origin_ns + hello.virtual_ns)
-            if conductor and (said := conductor.hello()).suspended:
-                conductor.resume(state.origin_ns + said.virtual_ns)
-            return
-        origin_ns = wires.resume(at_ns).origin_ns if wires else at_ns - state.frozen_ns
-        if conductor:
-            conductor.resume(origin_ns + state.frozen_ns)
-    write_whole(layout.clock, ClockState(origin_ns=origin_ns).model_dump_json().encode())
+    frozen_ns, origin_ns = state.frozen_ns, state.origin_ns
+    if frozen_ns is not None:
+        origin_ns = at_ns - frozen_ns
+    with _unless_dead(layout, "wires"), WiresClient(layout) as wires:
+        if frozen_ns is not None:
+            origin_ns = wires.resume(at_ns).origin_ns
+        elif (hello := wires.hello()).frozen:  # never did both stand still: for the one that does it is as if it had not
+            wires.resume(origin_ns + hello.virtual_ns)
+    if frozen_ns is not None:
+        _write_running(layout.clock, ClockState(origin_ns=origin_ns))
+    with _unless_dead(layout, "conductor"), ConductorClient(layout) as conductor:
+        if frozen_ns is not None:
+            conductor.resume(origin_ns + frozen_ns)
+        elif (said := conductor.hello()).suspended:
+            conductor.resume(origin_ns + said.virtual_ns)
+
+
+@contextmanager
+def _unless_dead(layout: InstanceLayout, daemon: DaemonName) -> Iterator[None]:
+    """Nothing is asked of one that has died, before or while it was asked: whoever starts it again gives it the clock."""
+    try:
+        yield
+    except NotFound:
+        deadline = time.monotonic() + DYING_S
+        while daemons.status(layout, daemon).alive:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _write_running(path: Path, state: ClockState) -> None:
+    """On a full disk in place: a running clock takes no more room there than one that stands still."""
+    content = state.model_dump_json().encode()
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        with path.open("r+b") as file:
+            file.write(content.ljust(path.stat().st_size))
 
 
 def _suspend_wires(layout: InstanceLayout, instant_ns: int) -> int | None:

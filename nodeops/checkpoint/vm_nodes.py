@@ -79,13 +79,23 @@ class Monitors:
             return dict(zip(self._open, side_by_side.map(_stop, self._open.values()), strict=True))
 
     def to_let_go(self, instants: Mapping[str, int]) -> list[tuple[int, Callable[[], None]]]:
-        """What is to be done for each at its instant, `confirm` afterwards; those that run are left as they are."""
-        return [(instants[node], partial(qmp.post, "cont")) for node, qmp in self._open.items()]
+        """What is to be done for each at its instant, `confirm` afterwards; those that run are left as they are.
+
+        Whose QEMU has died meanwhile is gone: that keeps no other from going on.
+        """
+        return [(instants[node], partial(self._unless_gone, node, qmp.post)) for node, qmp in self._open.items()]
 
     def confirm(self) -> None:
         """Raises HostProblem for one that does not run."""
-        for qmp in self._open.values():
-            qmp.answer("cont")
+        for node, qmp in self._open.items():
+            if node not in self.gone:
+                self._unless_gone(node, qmp.answer)
+
+    def _unless_gone(self, node: str, ask: Callable[[str], object]) -> None:
+        try:
+            ask("cont")
+        except NotFound:
+            self.gone.append(node)
 
     def __enter__(self) -> Monitors:
         return self

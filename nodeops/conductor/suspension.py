@@ -38,9 +38,9 @@ class Suspension:
         if not service.suspended:
             return
         service.clock.resume(monotonic_ns)
-        service.tell(Noted, about="resumed")
         service.nodes.held = False
         service.nodes.retry_now(list(service.nodes.links))
+        service.tell(Noted, about="resumed")
 
     def save(self, path: str) -> None:
         """Into an existing directory."""

@@ -25,14 +25,19 @@ from nodeops.vm.machines import tiny
 from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, run, wait_until
 
 SERVER = """
-import os, socket
-peer, _ = socket.create_server(('', 5000)).accept(); expected, rest = 1, b''
-while data := peer.recv(65536):
-    *lines, rest = (rest + data).split(b'\\n')
-    for line in lines:
-        if int(line) != expected: open('/corrupt', 'w').write(f'{line} instead of {expected}')
-        expected = int(line) + 1
-    open('/received.new', 'w').write(str(expected)); os.rename('/received.new', '/received')
+import os, socket, threading
+total, received = 0, os.open('/received', os.O_CREAT | os.O_RDWR)
+def take(peer):
+    global total
+    expected, rest = 1, b''
+    while data := peer.recv(65536):
+        *lines, rest = (rest + data).split(b'\\n')
+        for line in lines:
+            if int(line) != expected: open('/corrupt', 'w').write(f'{line} instead of {expected}')
+            expected, total = int(line) + 1, total + 1
+        os.pwrite(received, b'%015d' % total, 0)  # in place: also on a disk that is full
+listener = socket.create_server(('', 5000))
+while True: threading.Thread(target=take, args=listener.accept()[:1]).start()
 """
 NUMBERS = "i=0; while :; do n=$((i + 100)); while [ $i -lt $n ]; do i=$((i + 1)); echo $i; done; sleep 0.02; done"
 
@@ -55,13 +60,17 @@ def flowing(make: Make) -> InstanceLayout:
     spec = spec.model_copy(update={"lans": (Lan.model_validate(spec.lans[0].model_dump() | {"members": members}),)})
     layout = make(Spec.model_validate(spec.model_dump()), daemons=("wires", "conductor"))
     run(layout, "b", "trap '' HUP; cat > /program.py; python3 -S /program.py > /out 2>&1 < /dev/null &", stdin=SERVER.encode())
-    run(layout, "v", f"trap '' HUP; (sleep 1; {NUMBERS} | nc b 5000) < /dev/null > /dev/null 2>&1 & true")
+    send(layout)
     return layout
+
+
+def send(layout: InstanceLayout) -> None:
+    run(layout, "v", f"trap '' HUP; (sleep 1; {NUMBERS} | nc b 5000) < /dev/null > /dev/null 2>&1 & true")
 
 
 def received(layout: InstanceLayout) -> int:
     path = layout.node("b").upper / "received"
-    return int(path.read_text()) if path.exists() else 0
+    return int(path.read_text() or 0) if path.exists() else 0
 
 
 def assert_flows(layout: InstanceLayout) -> None:
