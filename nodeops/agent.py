@@ -28,6 +28,7 @@ from models.protocol.host import (
     Create,
     DaemonStatus,
     DoctorReport,
+    FetchCheckpoint,
     Instances,
     InstanceStatus,
     OfCheckpoint,
@@ -41,9 +42,12 @@ from models.protocol.host import (
     Relayed,
     RestoreCheckpoint,
     RunProgram,
+    Send,
+    Sent,
+    Suits,
 )
 from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
-from nodeops import daemons, run_files
+from nodeops import daemons, provisions, run_files
 from nodeops.checkpoint import spooled
 from nodeops.control import LINE_LIMIT_BYTES, ControlClient
 from nodeops.create import create
@@ -64,7 +68,8 @@ class Agent:
         self.tell = tell
 
     def create(self, wanted: Create) -> InstanceStatus:
-        return status(create(wanted, self.tell))
+        with provisions.provided(wanted) as here:
+            return status(create(here, self.tell))
 
     def destroy(self, which: ChangeInstance) -> Nothing:
         destroy(layout_of(which.instance), which.fence)
@@ -83,7 +88,8 @@ class Agent:
         return status(layout)
 
     def modify(self, wanted: Create) -> InstanceStatus:
-        return status(modify(wanted, self.tell))
+        with provisions.provided(wanted) as here:
+            return status(modify(here, self.tell))
 
     def start_daemon(self, which: ChangeDaemon) -> DaemonStatus:
         return self._daemon(which, begin=True)
@@ -147,11 +153,24 @@ class Agent:
         return Nothing()
 
     def restore_checkpoint(self, wanted: RestoreCheckpoint) -> CheckpointRestored:
-        return spooled.bring_back(wanted, self.tell)
+        with provisions.provided(wanted.create) as here:
+            return spooled.bring_back(wanted.model_copy(update={"create": here}), self.tell)
 
     def forget_checkpoint(self, which: OfCheckpoint) -> Nothing:
         spooled.forget(which.checkpoint)
         return Nothing()
+
+    def fetch_checkpoint(self, wanted: FetchCheckpoint) -> Nothing:
+        provisions.fetch_checkpoint(wanted)
+        return Nothing()
+
+    def suits(self, wanted: Suits) -> Nothing:
+        with provisions.provided(wanted.create) as here:
+            spooled.suits(wanted.requirements, here, wanted.host)
+        return Nothing()
+
+    def send(self, wanted: Send) -> Sent:
+        return provisions.send(wanted)
 
     def reap(self, which: Reap) -> Reaped:
         return Reaped(instances=tuple(reap(which.instances)))

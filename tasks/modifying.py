@@ -15,8 +15,8 @@ from models.templates import load_spec
 from models.transition import transition
 from tasks.places import hosts_of
 from tasks.progress import Watch
+from tasks.provisions import provisioned
 from tasks.sessions import HostReference, session_with
-from tasks.vm_images import images_of
 from tasks.work import RETRIES, RETRY_PAUSES_S, change, flow_run_id, worth_retrying
 
 
@@ -40,8 +40,8 @@ def check_modifiable(instance_id: str, template_id: str) -> None:
 def modify_on_host(instance_id: str, host: HostReference, spec_id: str, lease: str) -> None:
     """Its share there is as that spec has it when this returns; what did not change goes on undisturbed."""
     watch = Watch(f"modify on {host.name}")
-    with session_with(host) as session:
-        session.do("modify", _wanted(instance_id, host, spec_id, Lease.parse(lease)), InstanceStatus, watch)
+    with provisioned(_wanted(instance_id, host, spec_id, Lease.parse(lease)), host) as whole, session_with(host) as session:
+        session.do("modify", whole, InstanceStatus, watch)
     watch.done()
 
 
@@ -86,4 +86,4 @@ def _wanted(instance_id: str, host: HostReference, spec_id: str, lease: Lease) -
         home = session.get_one(Host, _only_host(instance))
         nodes = tuple(node.name for node in spec.nodes) if host.id == home.id else ()
         return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes, spec=spec,
-                      images=images_of(project.name, spec), daemons=DAEMONS if host.id == home.id else ("wires",))
+                      daemons=DAEMONS if host.id == home.id else ("wires",))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from prefect import task
-from sqlmodel import Session
 
 from models.database import reading
 from models.errors import Conflict, NotFound
@@ -12,12 +11,11 @@ from models.leases import Lease
 from models.protocol.control import Nothing
 from models.protocol.host import DAEMONS, ChangeInstance, Create, InstanceStatus
 from models.states import InstanceState
-from models.tables import Instance, Project, Template
+from models.tables import Project, Template
 from models.templates import load_spec
-from tasks.datastores import directory_of
 from tasks.progress import Watch
+from tasks.provisions import provisioned
 from tasks.sessions import HostReference, session_with
-from tasks.vm_images import images_of
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
 
@@ -25,8 +23,9 @@ from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 def create_on_host(instance_id: str, host: HostReference, lease: str) -> InstanceStatus:
     """Make the instance's share there; every node's init answers when this returns."""
     watch = Watch(f"create on {host.name}")
-    with session_with(host) as session:
-        made = session.do("create", _wanted(instance_id, host, Lease.parse(lease)), InstanceStatus, watch)
+    wanted, datastore = _wanted(instance_id, host, Lease.parse(lease))
+    with provisioned(wanted, host, datastore) as whole, session_with(host) as session:
+        made = session.do("create", whole, InstanceStatus, watch)
     watch.done()
     return made
 
@@ -42,20 +41,15 @@ def destroy_on_host(instance_id: str, host: HostReference, lease: str) -> None:
             return
 
 
-def _datastore(session: Session, instance: Instance, project: Project) -> str | None:
-    """The directory with the files of its template, which come from the store."""
-    tree = session.get_one(Template, instance.template_id).datastore
-    return str(directory_of(project.name, tree)) if tree else instance.datastore_directory
-
-
-def _wanted(instance_id: str, host: HostReference, lease: Lease) -> Create:
+def _wanted(instance_id: str, host: HostReference, lease: Lease) -> tuple[Create, str | None]:
+    """And the tree with the files of its template."""
     with reading() as session:
         instance = instance_by_id(session, instance_id)
         if instance.state is not InstanceState.INSTANTIATING:  # an attempt that comes too late
             raise Conflict(f"the instance is {instance.state}: nothing of it is created any more", where=instance.name)
         nodes = tuple(place.node for place in placements(session, instance_id) if place.host_id == host.id)
         project = session.get_one(Project, instance.project_id)
-        spec = load_spec(session, instance.spec_id)
-        return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes, spec=spec,
-                      images=images_of(project.name, spec), datastore=_datastore(session, instance, project),
-                      daemons=DAEMONS if host.id == instance.home_id else ("wires",))
+        tree = session.get_one(Template, instance.template_id).datastore
+        return Create(instance=instance_id, name=instance.name, project=project.name, fence=lease.fence, nodes=nodes,
+                      spec=load_spec(session, instance.spec_id), datastore=None if tree else instance.datastore_directory,
+                      daemons=DAEMONS if host.id == instance.home_id else ("wires",)), tree

@@ -32,6 +32,7 @@ from models.transition import transition
 from nodeops.run_files import content_of
 from storage.roots import RootKind
 from storage.store import Store
+from tasks.bringing import bring_run
 from tasks.holder import is_dead, own_name
 from tasks.keeping import forget_on_hosts, hosts_of_record
 from tasks.record_trees import project_of, record_by_id
@@ -77,6 +78,7 @@ def commit_record(record_id: str, lease: str) -> None:
                    committed_at=now(), window_closes_at=now() + timedelta(seconds=window_s) if window_s else None,
                    finalized_at=None if window_s else now())
     forget_on_hosts(record.run_id, hosts_of_record(record))
+    remove_spool(record.run_id)  # what was brought here from others
 
 
 @task(task_run_name="close record", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
@@ -97,12 +99,13 @@ def close_record(record_id: str, lease: str) -> None:
 
 
 def gathered(record: Record) -> Path:
-    """The directory with what the hosts put aside. Raises HostProblem for a host that cannot be reached that way."""
-    for host in hosts_of_record(record):
-        if host.address is not None:
-            raise HostProblem("the files of a run on another host cannot be brought here yet", where=host.name)
+    """The directory with what the hosts put aside; what others than this one did is brought here."""
     content = content_of(record.run_id)
     content.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for host in hosts_of_record(record):
+        if host.address is not None:
+            shutil.rmtree(content)
+            bring_run(host, project_of(record), record.run_id, content)
     return content
 
 

@@ -28,6 +28,7 @@ from tasks.sessions import HostReference
 
 ALLOCATED = re.compile(r"Allocated port (\d+) for remote forward")
 STOP_S = 5
+FORWARDING = ("-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=INFO")  # quieter, as a user may have it, ssh keeps the port to itself
 
 
 class Door:
@@ -56,7 +57,7 @@ class Door:
         with self._lock:
             if address not in self._forwards or self._forwards[address][0].poll() is not None:
                 port = self._gate.url.rpartition(":")[2]
-                command = [*SSH, "-N", "-o", "ExitOnForwardFailure=yes", "-R", f"127.0.0.1:0:127.0.0.1:{port}", address]
+                command = [*SSH, "-N", *FORWARDING, "-R", f"127.0.0.1:0:127.0.0.1:{port}", address]
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
                 self._forwards[address] = process, f"http://127.0.0.1:{_allocated(process, address)}"
             return self._forwards[address][1]

@@ -15,11 +15,16 @@ from storage.store import Store
 
 def images_of(project: str, spec: Spec) -> dict[str, str]:
     """Name → directory, for those that the project's store has. What it has not, the host knows itself, or refuses."""
+    trees = image_trees(project, spec)
+    return {name: str(_directory(Store.of(project), tree)) for name, tree in trees.items()}
+
+
+def image_trees(project: str, spec: Spec) -> dict[str, str]:
+    """The same as hashes of trees."""
     wanted = {node.image for node in spec.nodes if node.kind == "vm" and not node.image.startswith("/")}
     if not wanted:
         return {}
-    store = Store.of(project)
-    return {root.name: str(_directory(store, root.manifest.hash)) for root in store.roots(RootKind.IMAGE) if root.name in wanted}
+    return {root.name: root.manifest.hash for root in Store.of(project).roots(RootKind.IMAGE) if root.name in wanted}
 
 
 def _directory(store: Store, tree: str) -> Path:

@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from models.protocol.checkpoint import Captured, Life
+from models.manifest import ManifestRef, Stored, TreePolicy
+from models.protocol.checkpoint import Captured, Life, Requirements
 from models.protocol.control import Message, Nothing, Operation
 from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
+from models.protocol.transfer import StoreAccess
 from models.spec import Spec
 
 DaemonName = Literal["wires", "conductor"]
@@ -22,11 +24,26 @@ InstanceState = Literal["creating", "ready", "destroying"]
 InstanceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]  # also the name of a directory
 
 
+class StoredTree(Message):
+    """A tree of the store, and what lets this host fetch it."""
+
+    tree: ManifestRef
+    access: StoreAccess
+
+
+class FromStore(Message):
+    """What a host beyond SSH fetches by itself. images: by their name in the spec."""
+
+    images: dict[str, StoredTree] = {}
+    datastore: StoredTree | None = None
+
+
 class Create(Message):
     """Make an instance's share on this host and wait until every node's init answers and the daemons do.
 
     nodes: those of the spec that are placed here; None: all. images: name in the spec → directory with a root file system here.
     datastore: a directory here whose content becomes the instance's copy; None: empty. daemons: which to start.
+    from_store: what of images and datastore is not here, but in the store.
     """
 
     instance: InstanceId
@@ -38,6 +55,7 @@ class Create(Message):
     images: dict[str, str] = {}
     datastore: str | None = None
     daemons: tuple[DaemonName, ...] = DAEMONS
+    from_store: FromStore | None = None
 
 
 class OfInstance(Message):
@@ -211,6 +229,36 @@ class OfCheckpoint(Message):
     checkpoint: CheckpointId
 
 
+class FetchCheckpoint(OfCheckpoint):
+    """Have it in this host's spool, in place of what has that name there."""
+
+    stored: StoredTree
+
+
+class Suits(Message):
+    """Whether this host, which goes by that name, has what a checkpoint requires that is to come back as that."""
+
+    host: str
+    requirements: Requirements
+    create: Create
+
+
+class Send(Message):
+    """Put into the store what this host's spool has: a checkpoint, or what a run of that id left."""
+
+    kind: Literal["checkpoint", "run"]
+    name: CheckpointId
+    policy: TreePolicy
+    access: StoreAccess
+
+
+class Sent(Message):
+    """transfer: to be ended by whoever pins what was stored, or needs it no more."""
+
+    stored: Stored
+    transfer: str
+
+
 class Check(Message):
     """One thing this host can or cannot do. what: a sentence; next: what would mend it."""
 
@@ -252,6 +300,9 @@ OPERATIONS: dict[str, Operation] = {
     "check_checkpoint": Operation(takes=RestoreCheckpoint, gives=Nothing),
     "restore_checkpoint": Operation(takes=RestoreCheckpoint, gives=CheckpointRestored),
     "forget_checkpoint": Operation(takes=OfCheckpoint, gives=Nothing),
+    "fetch_checkpoint": Operation(takes=FetchCheckpoint, gives=Nothing),
+    "suits": Operation(takes=Suits, gives=Nothing),
+    "send": Operation(takes=Send, gives=Sent),
     "reap": Operation(takes=Reap, gives=Reaped),
     "doctor": Operation(takes=Nothing, gives=DoctorReport),
 }

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import SwapbedError, TimedOut
-from models.protocol.checkpoint import Captured
-from models.protocol.host import Capture, CheckpointRestored, RestoreCheckpoint
+from models.protocol.checkpoint import Captured, Requirements
+from models.protocol.host import Capture, CheckpointRestored, Create, RestoreCheckpoint
 from models.settings import settings
 from nodeops import cgroups
+from nodeops.checkpoint import requirements
 from nodeops.checkpoint.capture import capture, go_on_in_place
 from nodeops.checkpoint.criu import orphans
 from nodeops.checkpoint.patience import with_probes
@@ -21,6 +22,7 @@ from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.restore import examine, restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
+from nodeops.create import chosen_nodes
 from nodeops.identity import ProcessIdentity
 from nodeops.instance import holding, layout_of, read_record, the_record
 from nodeops.layout import InstanceLayout
@@ -62,6 +64,16 @@ def bring_back(wanted: RestoreCheckpoint, progress: Progress) -> CheckpointResto
 def check(wanted: RestoreCheckpoint) -> None:
     """Raises what bringing it back would before it makes anything."""
     examine(spool_of(wanted.checkpoint), wanted.create)
+
+
+def suits(wanted: Requirements, create: Create, host: str) -> None:
+    """Raises HostProblem for what this host, of that name, lacks to bring such a checkpoint back, before anything of it is here.
+
+    Whether a machine needs its image's disk is known once its checkpoint is here.
+    """
+    nodes = chosen_nodes(create)
+    requirements.check(wanted, requirements.of_this_host(nodes, create.images), host,
+                       diskless={node.image for node in nodes if node.kind == "vm"})
 
 
 def give_up(wanted: Capture) -> None:
