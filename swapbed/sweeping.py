@@ -40,11 +40,11 @@ def sweep(definition: Definition, grid: Grid | None = None, *, repeats: int = 1,
     """
     if parallel < 1:
         raise InvalidInput(f"{parallel} at once are none", where="parallel")
-    values = {name: values_of(given) if isinstance(given, str) else [_text(one) for one in given] for name, given in (grid or {}).items()}
+    values = {name: _values(name, given) for name, given in (grid or {}).items()}
     if twice := set(values) & set(fixed):
         raise InvalidInput(f"parameter '{min(twice)}' is both swept and fixed")
     points = [{name: _text(value) for name, value in fixed.items()} | point for point in combinations(values, repeats)]
-    plan = _plan(definition, points, repeats, report)
+    plan = _plan(definition, points, repeats, list(values), report)
     with claimed(plan.id):
         before = read_sweep(plan.id) if path_of(plan.id).exists() else None
         if before is not None:
@@ -56,7 +56,13 @@ def sweep(definition: Definition, grid: Grid | None = None, *, repeats: int = 1,
     return Sweeping(read_sweep(plan.id), list(values))
 
 
-def _plan(definition: Definition, points: list[dict[str, str]], repeats: int, report: Report) -> Sweep:
+def _values(name: str, given: Iterable[Any] | str) -> list[str]:
+    if not isinstance(given, Iterable):
+        raise InvalidInput(f"{given!r} is no list of values", where=name, next=f"Write it like [{given!r}], or name it outside of the grid")
+    return values_of(given) if isinstance(given, str) else [_text(one) for one in given]
+
+
+def _plan(definition: Definition, given: list[dict[str, str]], repeats: int, swept: list[str], report: Report) -> Sweep:
     """Evaluates the template under every combination, so that what is impossible is known before anything is made."""
     mine = project()
     chosen = template_named(definition)
@@ -64,14 +70,21 @@ def _plan(definition: Definition, points: list[dict[str, str]], repeats: int, re
     groups: dict[str, int] = {}
     specs: list[Spec] = []
     group_of: list[int] = []
-    for done, point in enumerate(points):
+    points: list[dict[str, str]] = []  # with values as the template spells them
+    spelled: dict[tuple[str, ...], dict[str, str]] = {}
+    for done, point in enumerate(given):
         source, evaluation = evaluated(wanted, point)
+        points.append(point | {one.name: one.value for one in evaluation.spec.parameters if one.name in point})
+        other = spelled.setdefault(tuple(points[-1][name] for name in swept), point)
+        if other is not point:
+            name = next(name for name in swept if other[name] != point[name])
+            raise InvalidInput(f"'{other[name]}' and '{point[name]}' are the same value", where=name)
         shape = evaluation.spec.model_copy(update={"parameters": ()}).digest
         if shape not in groups:
             groups[shape] = len(specs)
             specs.append(evaluation.spec)
         group_of.append(groups[shape])
-        report("evaluating", done + 1, len(points))
+        report("evaluating", done + 1, len(given))
     template = chosen or committed(source, evaluation)
     with writing() as session:
         spec_ids = [store_spec(session, mine.id, spec).id for spec in specs]

@@ -29,6 +29,10 @@ def sweep(source: SourceArgument,
     from swapbed.present.progress import progress
     from swapbed.sources.source import assignments
 
+    if plot is not None:
+        from swapbed.pictures.forms import form_of
+
+        form_of(plot)  # rather now than when all is done
     with progress() as report:
         done = sweeping.sweep(source, assignments(grid, "the grid", "DELAY=5ms,10ms"), repeats=repeats, parallel=parallel, resume=resume,
                               report=report, limit_s=None if limit is None else seconds(limit, "--limit"), **assignments(parameters))

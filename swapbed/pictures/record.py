@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.errors import HostProblem, InvalidInput
 from models.tables import Record
-from tasks.record_plot import FORMS, plot
+from swapbed.pictures.forms import form_of, write
+from tasks.record_plot import plot
 
 
 class RecordPicture:
@@ -19,14 +19,8 @@ class RecordPicture:
     def save(self, path: Path | str) -> Path:
         """In the form that the name's end says."""
         place = Path(path)
-        form = place.suffix.removeprefix(".").lower()
-        if form not in FORMS:
-            raise InvalidInput(f"'{place.suffix}' names no form of picture", where=str(place),
-                               next=f"Expected one of {', '.join('.' + known for known in FORMS)}")
-        try:
-            place.write_bytes(self._png if form == "png" else plot(self._record, form))
-        except OSError as error:
-            raise HostProblem(f"the picture cannot be written: {error.strerror}", where=str(place)) from error
+        form = form_of(place)
+        write(place, self._png if form == "png" else plot(self._record, form))
         return place
 
     def _repr_png_(self) -> bytes:

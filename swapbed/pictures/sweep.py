@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from swapbed.pictures.forms import form_of, write
+
 
 def plot(rows: Sequence[Mapping[str, Any]], swept: Sequence[str], value: str, x: str, path: Path) -> Path:
-    """Parameters that are no numbers stand in the order in which they were given. Format by the file's name."""
+    """Parameters that are no numbers stand in the order in which they were given. Raises InvalidInput where the path names no form of
+    picture, HostProblem where it cannot be written."""
     from matplotlib.figure import Figure
+
+    form, picture = form_of(path), io.BytesIO()
 
     known = [row for row in rows if isinstance(row.get(value), (int, float))]
     places = list(dict.fromkeys(row[x] for row in known))
@@ -32,5 +38,6 @@ def plot(rows: Sequence[Mapping[str, Any]], swept: Sequence[str], value: str, x:
     axes.grid(alpha=0.3)
     if any(lines):
         axes.legend()
-    figure.savefig(path)
+    figure.savefig(picture, format=form)
+    write(path, picture.getvalue())
     return path

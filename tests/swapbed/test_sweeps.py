@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from models.database import reading
 from models.errors import InvalidInput, SwapbedError
+from models.spec import Spec
 from models.states import RunState
 from models.sweep import POINTS_LIMIT, Point, Sweep, combinations, sweep_id, values_of
 from models.tables import Instance, LeaseRow, Run, Template
@@ -72,11 +73,18 @@ def test_the_same_sweep_has_the_same_id() -> None:
 def test_a_sweep_with_a_failing_point(installation: Path, tmp_path: Path) -> None:
     source = tmp_path / "pings.yml"
     source.write_text(EXPERIMENT)
-    with pytest.raises(InvalidInput):
-        sweeping.sweep(source, {"NOSUCH": ["1"]})
+    for grid, what in (({"NOSUCH": ["1"]}, "no parameter"), ({"COUNT": ["1", "2", "01"]}, "'1' and '01' are the same"),
+                       ({"COUNT": 5}, "no list of values"), ({"COUNT": ["some"]}, "not an integer")):
+        with pytest.raises(InvalidInput, match=what):
+            sweeping.sweep(source, grid)  # type: ignore[arg-type]
     done = sweeping.sweep(source, {"DELAY": ["1ms", "2ms"], "COUNT": "1..3"}, parallel=2)
     assert [point.outcome for point in done.points] == ["ok", "ok", "failed"] * 2, [point.error for point in done.points]
     assert [row.get("count") for row in done.rows()] == [1, 2, None, 1, 2, None]
+    for point in done.points:
+        spec = Spec.model_validate_json(b"".join(record_verbs.read(record_verbs.find(point.record_id or "").row, "spec.json")))
+        assert {one.name: one.value for one in spec.parameters} == point.parameters, "its own, not the first point's of its instance"
+    with pytest.raises(InvalidInput, match=r"\.png"):
+        done.plot(tmp_path / "x.xyz")
     instances = {record_verbs.find(point.record_id or "").instance.id for point in done.points}
     assert len(done.plan.groups) == 2 and len(instances) == 2  # delays change the network, counts do not
     assert not [one for one in lifecycle.all_living() if one.template.name == "pings"]
