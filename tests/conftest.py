@@ -30,7 +30,9 @@ from swapbed.serving.server import CLIENT_ENVIRONMENT
 ROOM = Path("/var/tmp")  # on the root file system, which can hold an overlay's upper layer
 OF_TEST, OF_SESSION = f"swapbed-test-{os.getpid()}-", f"swapbed-session-{os.getpid()}-"
 ELSEWHERE = ("SWAPBED_DATABASE_URL", "SWAPBED_STORE_URL", "SWAPBED_PREFECT_API_URL", "SWAPBED_PROJECT", "PREFECT_API_URL")
-of_hypothesis.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # however busy it is
+# However busy the machine is; and what was tested yesterday is tested today: SWAPBED_EXPLORE=1 looks for examples nobody has seen yet.
+of_hypothesis.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow],
+                               derandomize="SWAPBED_EXPLORE" not in os.environ)
 of_hypothesis.load_profile("any machine")
 os.environ.update(CLIENT_ENVIRONMENT)  # before anything imports Prefect: no test starts a temporary server of its own
 
