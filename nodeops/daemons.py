@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from models.errors import HostProblem, NotFound
-from models.protocol.host import DaemonName, DaemonStatus
+from models.protocol.host import DAEMONS, DaemonName, DaemonStatus
 from nodeops import cgroups
 from nodeops.control import short_path
 from nodeops.identity import ProcessIdentity
@@ -26,6 +27,11 @@ def status(layout: InstanceLayout, daemon: DaemonName) -> DaemonStatus:
     identity = identity_of(layout, daemon)
     alive = identity is not None and identity.alive()
     return DaemonStatus(daemon=daemon, alive=alive, pid=identity.pid if alive and identity else None)
+
+
+def missing(layout: InstanceLayout, wanted: Collection[str]) -> list[DaemonName]:
+    """Those of them that do not run."""
+    return [daemon for daemon in DAEMONS if daemon in wanted and not status(layout, daemon).alive]
 
 
 def identity_of(layout: InstanceLayout, daemon: DaemonName) -> ProcessIdentity | None:

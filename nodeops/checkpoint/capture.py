@@ -14,7 +14,7 @@ from models.events import Arguments
 from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeManifest
 from models.settings import settings
 from models.spec import Node, Spec
-from nodeops import cgroups
+from nodeops import cgroups, daemons
 from nodeops.checkpoint import preflight, programs, requirements, vm_nodes
 from nodeops.checkpoint.congestion import chosen
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
@@ -50,6 +50,8 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     required = requirements.of_this_host(nodes, record.images)
     if record.state != "ready" or "wires" not in record.daemons:
         raise Conflict("only an instance that stands, and has its wires, can be checkpointed", where=record.instance)
+    if ended := daemons.missing(layout, record.daemons):
+        raise HostProblem(f"the {ended[0]} of this instance does not run", where=record.instance, next="`swapbed mend` starts it again")
     required = required.model_copy(update={"bases": required.bases | vm_nodes.images_of(layout, record.nodes)})
     _check_room(preflight.check(layout, nodes), vm_nodes.memory_bytes(layout, record.nodes))
     spool.root.mkdir(parents=True, mode=0o700)

@@ -34,7 +34,7 @@ from nodeops.conductor.client import ConductorClient
 from nodeops.create import base_of, disk_problem
 from nodeops.destroy import clear
 from nodeops.identity import ProcessIdentity
-from nodeops.instance import InstanceRecord, holding, layout_of, read_record, write_record
+from nodeops.instance import InstanceRecord, holding, layout_of, read_record, the_record, write_record
 from nodeops.journal import Cgroup, Journal, Process
 from nodeops.launch import overlay_options
 from nodeops.layout import InstanceLayout
@@ -197,8 +197,8 @@ def _must_be_whole(layout: InstanceLayout) -> None:
     """As long as nothing has run, a node that has died can be had again from the checkpoint. Raises HostProblem."""
     if dead := sorted(name for name, identity in read_inits(layout).items() if not identity.alive()):
         raise HostProblem("the node died while it was brought back", where=dead[0], next="Try again; the checkpoint is as it was")
-    if not daemons.status(layout, "wires").alive:
-        raise HostProblem("the wires died while the nodes were brought back", where=layout.root.name,
+    if ended := daemons.missing(layout, the_record(layout).daemons):
+        raise HostProblem(f"the {ended[0]} died while the nodes were brought back", where=layout.root.name,
                           next="Try again; the checkpoint is as it was")
 
 

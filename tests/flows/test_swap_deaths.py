@@ -21,6 +21,7 @@ from tests.flows.dying import steps
 from tests.flows.test_checkpoint import assert_goes_on
 from tests.flows.test_swap import EXPERIMENT, spooled
 
+WITH_MACHINE = EXPERIMENT.replace("b: {}", "b: {kind: vm, image: tiny, memory: 96MB}")
 UNDOING = ("resume_in_place", "back_to_swapped_out")  # called only when something else goes wrong
 REST = {"swapout": InstanceState.UP, "swapin": InstanceState.SWAPPED_OUT, "checkpoint": InstanceState.UP}
 
@@ -32,7 +33,7 @@ def _prefect(prefect_server: str, state_dir: Path) -> None:
 
 @pytest.fixture
 def up(define: Callable[..., Instance]) -> Iterator[Instance]:
-    instance = define(EXPERIMENT)
+    instance = define(WITH_MACHINE)
     load("instantiate")(instance.id)
     yield instance
     load("destroy")(instance.id)

@@ -15,16 +15,30 @@ import pytest
 from models.errors import HostProblem, SwapbedError
 from models.protocol.checkpoint import Captured, Life
 from models.protocol.control import Nothing, Progress
-from models.protocol.host import Capture, ChangeDaemon, ChangeInstance, CheckpointRestored, Create, DaemonStatus, RestoreCheckpoint
+from models.protocol.host import (
+    DAEMONS,
+    Capture,
+    ChangeDaemon,
+    ChangeInstance,
+    ChangeNodes,
+    CheckpointRestored,
+    Create,
+    DaemonStatus,
+    InstanceStatus,
+    OfCheckpoint,
+    RestoreCheckpoint,
+)
 from nodeops import daemons
 from nodeops.checkpoint.criu import Criu
+from nodeops.checkpoint.preflight import processes
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.spooled import spool_of
 from nodeops.instance import read_spec
 from nodeops.layout import InstanceLayout
+from nodeops.reach import read_inits
 from nodeops.session import Here, HostSession
 from tests.nodeops.checkpoint.test_swap import assert_flows_on, flow, swap_in, swap_out
-from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, wait_until
+from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, run, wait_until
 
 CAPTURING, RESTORING = ("standing still", "dumped"), ("restored",)
 Victim = Callable[[HostSession, InstanceLayout], bool]
@@ -40,6 +54,23 @@ def wires(session: HostSession, layout: InstanceLayout) -> bool:
     if (pid := daemons.status(layout, "wires").pid) is not None:
         os.kill(pid, signal.SIGKILL)
     return pid is not None
+
+
+def conductor(session: HostSession, layout: InstanceLayout) -> bool:
+    if (pid := daemons.status(layout, "conductor").pid) is not None:
+        os.kill(pid, signal.SIGKILL)
+    return pid is not None
+
+
+def init_of_c(session: HostSession, layout: InstanceLayout) -> bool:
+    return read_inits(layout)["c"].signal(signal.SIGKILL)
+
+
+def sleep_in_c(session: HostSession, layout: InstanceLayout) -> bool:
+    found = [one.pid for one in processes(layout, "c") if one.name == "sleep"]
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+    return bool(found)
 
 
 @dataclass
@@ -61,7 +92,7 @@ class Killing:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("victim", [agent, wires], ids=lambda victim: victim.__name__)
+@pytest.mark.parametrize("victim", [agent, wires, conductor], ids=lambda victim: victim.__name__)
 def test_killed_at_every_step(make: Make, session: HostSession, victim: Victim) -> None:
     layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
     name, spec = layout.root.name, read_spec(layout)
@@ -73,7 +104,8 @@ def test_killed_at_every_step(make: Make, session: HostSession, victim: Victim) 
             doomed.do("capture", wanted, Captured, killing)
         assert killing.done
         session.do("give_up_capture", wanted, Nothing)
-        session.do("start_daemon", ChangeDaemon(instance=name, fence=1, daemon="wires"), DaemonStatus)
+        for daemon in DAEMONS:
+            session.do("start_daemon", ChangeDaemon(instance=name, fence=1, daemon=daemon), DaemonStatus)
         assert not spool_of("c-1").root.exists()
         assert_flows_on(layout)
     session.do("capture", wanted, Captured)
@@ -103,3 +135,28 @@ def test_criu_killed_while_it_restores(make: Make, state_dir: Path, monkeypatch:
     assert_nothing_left(layout)
     swap_in(layout, spool)
     assert_flows_on(layout)
+
+
+@pytest.mark.timeout(90)
+def test_a_node_and_a_program_killed_while_they_are_captured(make: Make, session: HostSession) -> None:
+    """By hand, after it was looked at whether they can be dumped: with SIGKILL, which ends frozen processes, too."""
+    layout = make(lan_spec("a", "b", "c"), daemons=("wires", "conductor"))
+    name, spec = layout.root.name, read_spec(layout)
+    flow(layout)
+    wanted = Capture(instance=name, fence=1, checkpoint="c-1", life=Life(incarnation="test", epoch=0))
+    for step in CAPTURING:
+        with suppress(SwapbedError):
+            session.do("capture", wanted, Captured, Killing(session, layout, init_of_c, step))
+        session.do("give_up_capture", wanted, Nothing)
+        assert_flows_on(layout)
+        session.do("restart_nodes", ChangeNodes(instance=name, fence=1, nodes=("c",)), InstanceStatus)
+    for step in CAPTURING:
+        run(layout, "c", "trap '' HUP; sleep 1000 < /dev/null > /dev/null 2>&1 &")
+        killing = Killing(session, layout, sleep_in_c, step)
+        session.do("capture", wanted, Captured, killing)
+        assert killing.done
+        session.do("destroy", ChangeInstance(instance=name, fence=1), Nothing)
+        session.do("restore_checkpoint", RestoreCheckpoint(checkpoint="c-1", create=Create(instance=name, name="test", fence=1, spec=spec)),
+                   CheckpointRestored)
+        session.do("forget_checkpoint", OfCheckpoint(checkpoint="c-1"), Nothing)
+        assert_flows_on(layout)
