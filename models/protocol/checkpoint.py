@@ -57,12 +57,13 @@ class SavedSocket(Message):
 
 
 class SavedMachine(Message):
-    """A VM. disk: whether it has one."""
+    """A VM. disk: whether it has one. ahead_ns: how far its clock is ahead of virtual time; older checkpoints do not say."""
 
     memory_bytes: int
     cpus: int
     accelerator: str
     disk: bool
+    ahead_ns: int | None = None
 
 
 class NodeManifest(Message):

@@ -15,7 +15,7 @@ from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeM
 from models.settings import settings
 from models.spec import Node, Spec
 from nodeops import cgroups, daemons
-from nodeops.checkpoint import preflight, programs, requirements, vm_nodes
+from nodeops.checkpoint import machine_clock, preflight, programs, requirements, vm_nodes
 from nodeops.checkpoint.congestion import chosen
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
@@ -78,6 +78,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         if vms := vm_nodes.vms_of(layout, names):
             progress("saving machines", 0, len(vms))
             dumped_ns |= vm_nodes.save(layout, {node: spool.node(node) for node in vms})
+            later_ns |= machine_clock.date(layout, spool, vms, cut.virtual_ns)
             steps.done("machines")
         frames = save_wires(layout, spool.wires, {node: at - cut.instant_ns for node, at in dumped_ns.items()})
         if "conductor" in record.daemons:

@@ -151,7 +151,7 @@ def bring_back(layout: InstanceLayout, spec: Spec, nodes: Sequence[Node], spools
             copy_tree(spool.disk, files.disk)
         machine = Machine(image=node.image, identity=image.identity, kernel=image.kernel, initramfs=image.initramfs,
                           disk=image.disk if was.disk else None, append=image.append, accelerator=was.accelerator,
-                          memory_bytes=was.memory_bytes, cpus=was.cpus, nics=machines.nics_of(spec, node.name))
+                          memory_bytes=was.memory_bytes, cpus=was.cpus, nics=machines.nics_of(spec, node.name), ahead_ns=was.ahead_ns)
         machines.write_boot(layout, node, spec, routing, image.initramfs, script(plans[node.name]))
         fd = ram.make(machine.memory_bytes)
         try:

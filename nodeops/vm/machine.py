@@ -26,7 +26,8 @@ class Nic(Message):
 
 
 class Machine(Message):
-    """One VM as it was started: `machine.json`. disk: the image's, immutable; None: everything is in RAM. ram_fd: QEMU's, of its RAM."""
+    """One VM as it was started: `machine.json`. disk: the image's, immutable; None: everything is in RAM. ram_fd: QEMU's, of its RAM.
+    ahead_ns: how far its clock is ahead of virtual time; None until there was a checkpoint."""
 
     image: str
     identity: str
@@ -39,6 +40,7 @@ class Machine(Message):
     cpus: int = 1
     nics: tuple[Nic, ...] = ()
     ram_fd: int = -1
+    ahead_ns: int | None = None
 
 
 @dataclass(frozen=True)

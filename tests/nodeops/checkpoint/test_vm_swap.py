@@ -116,11 +116,15 @@ def clocks(layout: InstanceLayout) -> tuple[float, int, int]:
 def test_neither_notices(flowing: InstanceLayout, spool: Spool, tmp_path: Path) -> None:
     assert_flows(flowing)
     behind_s, booted, again = clocks(flowing)
+    ahead = set()
     for epoch in range(2):
         swap_out(flowing, spool, epoch)
         assert_nothing_left(flowing)
         assert spool.node("v").devices.stat().st_size < 4 << 20
         assert spool.node("v").ram.stat().st_blocks * 512 < 96 << 20
+        machine = spool.node("v").read().machine
+        assert machine is not None
+        ahead.add(machine.ahead_ns)
         time.sleep(2)
         swap_in(flowing, spool, **({"tiny": of_another_release(tmp_path / "tiny")} if epoch else {}))
         assert_flows(flowing)
@@ -129,6 +133,7 @@ def test_neither_notices(flowing: InstanceLayout, spool: Spool, tmp_path: Path) 
         assert abs(now_booted - booted) <= 1
         assert now_again == again
         shutil.rmtree(spool.root)
+    assert len(ahead) == 1 and None not in ahead, "the machine's clock and the virtual clock come apart"
     _stands_still_and_goes_on(flowing, spool)
     _refused_when_something_is_wrong(flowing, spool)
 
