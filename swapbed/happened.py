@@ -30,7 +30,7 @@ def happened(name: str, *, since: int = 0, follow: bool = False) -> Iterator[Act
         yield from (line for line in past.happened(name, error) if line.number >= since)
         return
     with access:
-        wanted = _checked(f"{access.instance_id}/{number}") if number else None
+        wanted = _checked(name) if number else None
         for line in events.happened(access, since=since, follow=follow):
             if wanted in (None, line.run):
                 yield line

@@ -68,10 +68,10 @@ def find(name: str) -> Known:
         return _known(session, find_instance(session, mine, name))
 
 
-def all_living() -> list[Known]:
+def all_living(*, hidden: bool = False) -> list[Known]:
     mine = project()
     with reading() as session:
-        return [_known(session, row) for row in living(session, mine)]
+        return [_known(session, row) for row in living(session, mine) if hidden or row.hidden_at is None]
 
 
 def deploy(definition: Definition, *, name: str | None = None, parameters: Mapping[str, Any] | None = None, start_run: bool = True,

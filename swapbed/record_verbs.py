@@ -16,7 +16,7 @@ from models.database import reading
 from models.errors import Conflict, NotFound, TimedOut
 from models.manifest import FileKind, ListedFile
 from models.states import RecordState
-from models.tables import Instance, Project, Record, Run
+from models.tables import Instance, Project, Record, Run, Template
 from swapbed.lifecycle import project
 from swapbed.present.file_names import printable
 from swapbed.privilege import user
@@ -31,11 +31,12 @@ COMMIT_S = 600.0
 
 @dataclass(frozen=True)
 class Known:
-    """What the database knows of one record."""
+    """What the database knows of one record. template: `name@2`; not looked up for lists."""
 
     row: Record
     run: Run
     instance: Instance
+    template: str | None = None
 
     @property
     def name(self) -> str:
@@ -64,17 +65,20 @@ def _by_run(session: Session, mine: Project, text: str) -> Record:
     newest = query.order_by(col(Instance.created_at).desc(), col(Run.number).desc(), col(Record.revision).desc())
     row = session.exec(newest).first()
     if row is None:
-        instance = session.exec(select(Instance).where(Instance.project_id == mine.id, Instance.name == name)).first()
-        if instance is not None:
+        runs = (select(Run.id).join(Instance, col(Run.instance_id) == Instance.id)
+                .where(Instance.project_id == mine.id, (col(Instance.name) == name) | (col(Instance.id) == name)))
+        if session.exec(runs.where(Run.number == int(number)) if number else runs).first() is not None:
             raise NotFound("there is no record of that run (yet)", where=text, next="It is made when the run stops: `swapbed run stop`")
+        if session.exec(select(Instance.id).where(Instance.project_id == mine.id, Instance.name == name)).first() is not None:
+            raise NotFound("there is no such run", where=text, next=f"`swapbed run ls {name}` lists them")
         raise NotFound("no such record", where=text, next="`swapbed record ls` lists them")
     return row
 
 
-def all_of(instance: str | None = None, *, revisions: bool = False, limit: int | None = None) -> list[Known]:
+def all_of(instance: str | None = None, *, revisions: bool = False, hidden: bool = False, limit: int | None = None) -> list[Known]:
     """Of one instance (name or id), or of the project; by instance and run. Without revisions only the newest of each. limit: those of the
     newest runs."""
-    query = _listed(project(), instance, revisions)
+    query = _listed(project(), instance, revisions, hidden)
     if limit is not None:
         query = query.order_by(col(Run.created_at).desc(), col(Record.revision).desc()).limit(limit)
     with reading() as session:
@@ -82,23 +86,25 @@ def all_of(instance: str | None = None, *, revisions: bool = False, limit: int |
     return sorted(known, key=lambda one: (one.instance.created_at, one.instance.id, one.run.number, one.row.revision))
 
 
-def count_of(instance: str | None = None, *, revisions: bool = False) -> int:
+def count_of(instance: str | None = None, *, revisions: bool = False, hidden: bool = False) -> int:
     """How many `all_of` would find without a limit."""
-    query = _listed(project(), instance, revisions).with_only_columns(func.count(col(Record.id)))
+    query = _listed(project(), instance, revisions, hidden).with_only_columns(func.count(col(Record.id)))
     with reading() as session:
         return int(session.connection().execute(query).scalar_one())
 
 
-def _listed(mine: Project, instance: str | None, revisions: bool) -> Any:
+def _listed(mine: Project, instance: str | None, revisions: bool, hidden: bool) -> Any:
     """The statement."""
     query: Any = (select(Record, Run, Instance).join(Run, col(Record.run_id) == Run.id).join(Instance, col(Run.instance_id) == Instance.id)
-                  .where(Record.project_id == mine.id, col(Record.hidden_at).is_(None), col(Instance.hidden_at).is_(None)))
+                  .where(Record.project_id == mine.id))
+    if not hidden:
+        query = query.where(col(Record.hidden_at).is_(None))
     if instance is not None:
         query = query.where((col(Instance.name) == instance) | (col(Instance.id) == instance))
     if not revisions:
         later = aliased(Record)
-        query = query.where(~exists().where(col(later.run_id) == Record.run_id, col(later.revision) > Record.revision,
-                                            col(later.hidden_at).is_(None)))
+        newer = exists().where(col(later.run_id) == Record.run_id, col(later.revision) > Record.revision)
+        query = query.where(~(newer if hidden else newer.where(col(later.hidden_at).is_(None))))
     return query
 
 
@@ -166,4 +172,5 @@ def _amend(record: Record, change: Change) -> Known:
 
 def _known(session: Session, row: Record) -> Known:
     run = session.get_one(Run, row.run_id)
-    return Known(row, run, session.get_one(Instance, run.instance_id))
+    template = session.get_one(Template, run.template_id)
+    return Known(row, run, session.get_one(Instance, run.instance_id), f"{template.name}@{template.number}")

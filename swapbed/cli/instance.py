@@ -87,12 +87,13 @@ def modify(instance: InstanceArgument, template: Annotated[str, typer.Argument(m
 
 
 @group.command("ls")
-def instance_ls(output: FormatOption = Format.TABLE) -> None:
+def instance_ls(every: Annotated[bool, typer.Option("--all", "-a", help="hidden ones, too")] = False,
+                output: FormatOption = Format.TABLE) -> None:
     """List the living instances of this project."""
     from swapbed import lifecycle
     from swapbed.present import instances
 
-    known = [instances.of(one) for one in lifecycle.all_living()]
+    known = [instances.of(one) for one in lifecycle.all_living(hidden=every)]
     if output is Format.JSON:
         print_json(known)
     else:

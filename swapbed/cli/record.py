@@ -30,16 +30,17 @@ class Form(StrEnum):
 @group.command("ls")
 def list_(instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", help="living or not; default: all")] = None,
           revisions: Annotated[bool, typer.Option("--revisions", help="also those that were amended since")] = False,
+          every: Annotated[bool, typer.Option("--all", "-a", help="hidden ones, too")] = False,
           limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="those of the newest so many runs")] = 100,
           output: FormatOption = Format.TABLE) -> None:
     """List records, by instance and run."""
     from swapbed import record_verbs as records
     from swapbed.present import records as present
 
-    shown = [present.of(known) for known in records.all_of(instance, revisions=revisions, limit=limit)]
-    every = records.count_of(instance, revisions=revisions) if len(shown) == limit else len(shown)
-    if every > len(shown):
-        note(f"the newest {len(shown)} of {every} records: `-n {every}` lists all, `swapbed record ls INSTANCE` those of one instance, "
+    shown = [present.of(known) for known in records.all_of(instance, revisions=revisions, hidden=every, limit=limit)]
+    count = records.count_of(instance, revisions=revisions, hidden=every) if len(shown) == limit else len(shown)
+    if count > len(shown):
+        note(f"the newest {len(shown)} of {count} records: `-n {count}` lists all, `swapbed record ls INSTANCE` those of one instance, "
              "and `swapbed search` finds some")
     if output is Format.JSON:
         print_json(shown)

@@ -94,12 +94,13 @@ def show(run: Annotated[str, typer.Argument(metavar="RUN", help="INSTANCE/2 for 
 
 
 @group.command("ls")
-def list_(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> None:
-    """List the runs of an instance, which may be gone."""
+def list_(instance: InstanceArgument, every: Annotated[bool, typer.Option("--all", "-a", help="hidden ones, too")] = False,
+          output: FormatOption = Format.TABLE) -> None:
+    """List the runs of an instance, which may be gone. Of a hidden run with a record only its place is shown."""
     from swapbed.living import runs
     from swapbed.present import run_rows
 
-    run_rows.show(runs.of_instance(instance), output)
+    run_rows.show(runs.of_instance(instance) if every else runs.listed(instance), output, hidden=every)
 
 
 def register(app: typer.Typer) -> None:

@@ -98,8 +98,12 @@ def unpack(archive: Path, place: Path) -> None:
     except FileNotFoundError as error:
         raise InvalidInput("there is no such file", where=str(archive)) from error
     except Unreadable as error:
-        raise InvalidInput(f"this archive cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-                           where=str(archive), next="Is it whole?") from error
+        raise InvalidInput(f"this archive cannot be read: {_first_line(error)}", where=str(archive),
+                           next="Is it whole, and an export?") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
 
 
 Incoming = tuple[Member, Callable[[], IO[bytes] | None]]

@@ -58,7 +58,7 @@ def every(instance: str | None = None, *, fresh: bool = True) -> list[ShownRecor
     """Oldest first; also of instances that have ended. fresh: as their conductors have them at this moment."""
     mine = lifecycle.project()
     if fresh:
-        for known in lifecycle.all_living():
+        for known in lifecycle.all_living(hidden=True):
             if instance in (None, known.row.name, known.row.id) and known.row.state == InstanceState.UP:
                 _refresh(known.row.id)
     with reading() as session:
@@ -115,7 +115,7 @@ def _seconds(at: str | float | None) -> float | None:
 
 def _find(recording: str, *, finished: bool = False) -> tuple[Recording, Instance]:
     mine = lifecycle.project()
-    for known in lifecycle.all_living():
+    for known in lifecycle.all_living(hidden=True):
         if recording.partition("/")[0] in (known.row.name, known.row.id) and known.row.state == InstanceState.UP:
             _refresh(known.row.id)
     with reading() as session:

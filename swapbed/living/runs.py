@@ -125,8 +125,17 @@ def all_of(instance_id: str) -> list[Run]:
 
 
 def of_instance(instance: str) -> list[Run]:
-    """First to last; of an instance that is gone, too."""
+    """First to last, hidden ones too; of an instance that is gone, too."""
     return all_of(subjects.find(f"instance:{instance}").id)
+
+
+def listed(instance: str) -> list[Run]:
+    """Without hidden ones whose records are hidden, too, or that have none."""
+    every = of_instance(instance)
+    with reading() as session:
+        shown = set(session.exec(select(Record.run_id).where(col(Record.run_id).in_([run.id for run in every]),
+                                                             col(Record.hidden_at).is_(None))))
+    return [run for run in every if run.hidden_at is None or run.id in shown]
 
 
 def find(run: str) -> Run:

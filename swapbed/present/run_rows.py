@@ -34,6 +34,8 @@ class RunShown(BaseModel):
     ended_at: datetime | None
     begin_ns: int | None
     end_ns: int | None
+    hidden_at: datetime | None
+    expunged_at: datetime | None
 
 
 class RunDetails(RunShown):
@@ -46,21 +48,21 @@ class RunDetails(RunShown):
     created_by: str
     record: str | None
     record_state: str | None
-    expunged: bool
 
 
 def details(known: Known) -> RunDetails:
     row, record = known.row, known.record
     return RunDetails(**RunShown.model_validate(row).model_dump(), id=row.id, instance=known.instance.name, inputs=row.inputs,
                       template=f"{known.template.name}@{known.template.number}", created_by=row.created_by,
-                      record=record.id if record else None, expunged=row.expunged_at is not None,
+                      record=record.id if record else None,
                       record_state=("expunged" if record.expunged_at else record.state) if record else None)
 
 
 def facts_table(run: RunDetails) -> Table:
     outcome = f"{run.outcome or ''}{f': {run.reason}' if run.reason else ''}"
     began, ended = (f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "" for at in (run.began_at, run.ended_at))
-    pairs = [("run", f"{run.instance}/{run.number}{' (expunged)' if run.expunged else ''}"), ("id", run.id), ("template", run.template),
+    gone = " (expunged)" if run.expunged_at else " (hidden)" if run.hidden_at else ""
+    pairs = [("run", f"{run.instance}/{run.number}{gone}"), ("id", run.id), ("template", run.template),
              ("state", run.state), ("outcome", outcome), ("began", began), ("ended", ended), ("lasted", lasted(run)),
              ("files in nodes", run.environment_of_run), ("started by", f"{run.created_by} ({run.origin})"),
              ("record", f"{run.record}, {run.record_state}" if run.record else "none yet"),
@@ -69,16 +71,23 @@ def facts_table(run: RunDetails) -> Table:
     return table(None, ("what", "value"), [(name, value) for name, value in pairs if value])
 
 
-def show(runs: Sequence[Run], output: Format, *, one: bool = False) -> None:
+def show(runs: Sequence[Run], output: Format, *, one: bool = False, hidden: bool = False) -> None:
+    """hidden: these are shown like the others."""
     shown = [RunShown.model_validate(run) for run in runs]
     if output is Format.JSON:
         print_json(shown[0] if one else shown)
     elif one:
         print_text(sentence(shown[0]))
     else:
-        print_text(table(None, ("#run", "state", "outcome", "lasted", "parameters"), [
-            (run.number, run.state, f"{run.outcome or ''}{f': {run.reason}' if run.reason else ''}", lasted(run),
-             " ".join(f"{name}={value}" for name, value in run.parameters.items())) for run in shown], empty="none yet"))
+        print_text(table(None, ("#run", "state", "outcome", "lasted", "parameters"), [_row(run, hidden) for run in shown],
+                         empty="none yet"))
+
+
+def _row(run: RunShown, hidden: bool) -> tuple[object, ...]:
+    if run.expunged_at or (run.hidden_at and not hidden):
+        return run.number, "(expunged)" if run.expunged_at else "(hidden)", "", "", ""
+    return (run.number, run.state + (", hidden" if run.hidden_at else ""), f"{run.outcome or ''}{f': {run.reason}' if run.reason else ''}",
+            lasted(run), " ".join(f"{name}={value}" for name, value in run.parameters.items()))
 
 
 def sentence(run: RunShown) -> str:

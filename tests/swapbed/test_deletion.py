@@ -91,6 +91,24 @@ def test_a_hidden_ancestor_is_a_tombstone_and_comes_back(study: Path) -> None:
     assert labels() == [("study@1", None), ("study@2", None), ("study@3", None)] and len(search("instance = net")) == 1
 
 
+def test_lists_show_the_place_of_what_is_hidden_where_something_hangs_on_it(study: Path) -> None:
+    end()
+    command("hide", "run:net/1")
+    text = CliRunner().invoke(app, ["run", "ls", "net"]).stdout
+    assert "(hidden)" in text and "over" not in text
+    assert "over, hidden" in CliRunner().invoke(app, ["run", "ls", "net", "--all"]).stdout
+    assert [one["run_tombstone"] for one in command("record", "ls")] == ["hidden"]
+    command("hide", "record:net/1", "instance:net")
+    assert command("record", "ls") == [] and command("run", "ls", "net") == []
+    (shown,) = command("record", "ls", "--all")
+    assert shown["hidden"] and shown["instance_tombstone"] == "hidden" and "net (hidden)" in CliRunner().invoke(
+        app, ["record", "ls", "-a"]).stdout
+    command("unhide", "record:net/1")
+    assert [one["instance_tombstone"] for one in command("record", "ls")] == ["hidden"], "never a hole"
+    command("delete", "run:net/1", "--yes")
+    assert "(expunged)" in CliRunner().invoke(app, ["run", "ls", "net"]).stdout
+
+
 def test_what_is_used_is_refused(study: Path) -> None:
     for name in ("template:study@2", "instance:net", "run:net/1"):
         with pytest.raises(Conflict):
