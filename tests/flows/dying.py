@@ -36,6 +36,7 @@ def main(flow: str, instance_id: str, step: str, number: str, *others: str) -> N
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
+    dying.fn = getattr(whole, "fn", None)  # type: ignore[attr-defined]  # of a task: how the undoing calls it
     setattr(owner, name, dying)
     from prefect.settings import get_current_settings
 

@@ -55,6 +55,18 @@ def on_host() -> list[str]:
     return [directory.name for directory in settings().instances_dir.iterdir()]
 
 
+def count(instance: Instance, until: Until) -> int:
+    """How far its program has counted. The file is empty for a moment at each step."""
+    read: list[str] = []
+
+    def there() -> bool:
+        read.append(said(instance, "cat /count").strip())
+        return bool(read[-1])
+
+    until(there)
+    return int(read[-1])
+
+
 def tell(instance: Instance, agent: str, verb: str) -> None:
     ask_conductor(instance.id, "send_event", SendEvent(target=agent, verb=verb, arguments=Arguments(), wait=True, timeout_s=10), Sent)
 
@@ -105,14 +117,13 @@ def test_they_change_places_on_a_host_with_room_for_one(pair: Pair, look: Look, 
         session.get_one(Host, look(one.id).home_id).nodes = 2
     with pytest.raises(HostProblem, match="no room"):
         load("swapin")(other.id)
-    until(lambda: said(one, "cat /count").strip() > "0")
-    counted = int(said(one, "cat /count"))
+    counted = count(one, until)
     done = handoff(one.id, other.id)
     assert_changed_places(one, other, look, until)
     assert 0 < done["idle_s"] < 100 and done["root"] and done["successor_id"] == other.id
     handoff(other.id, one.id)
     assert_changed_places(other, one, look, until)
-    assert int(said(one, "cat /count")) > counted
+    assert count(one, until) > counted
     assert said(one, "cat /parting") == "left\n", "what it does before a swapout"
 
 
