@@ -39,8 +39,8 @@ def handoff(instance_id: str, successor_id: str) -> dict[str, str | int | float 
                 host = host_of(instance_id)
                 change(coming, successor_id, InstanceState.SWAPPING_IN)
                 try:
-                    came_from = fetch_checkpoint(successor_id)
                     place_nodes(successor_id, str(coming), instead_of=instance_id)
+                    came_from = fetch_checkpoint(successor_id)
                     check_on_host(successor_id, came_from, host, str(coming))
                     change(leaving, instance_id, InstanceState.SWAPPING_OUT)
                     checkpoint_id = _defined(instance_id)

@@ -101,6 +101,10 @@ class Corrupt(SwapbedError):
     exit_code, http_status = 8, 500
 
 
+class NotWhole(Corrupt):
+    """What a host had captured, and nobody has stored yet, need not be what it was: the host was restarted."""
+
+
 class Denied(SwapbedError):
     """A token is expired, foreign, replayed or forged, or does not cover this operation."""
 

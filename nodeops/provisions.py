@@ -26,7 +26,7 @@ def send(wanted: Send) -> Sent:
     from storage.transfer import HostTransfer  # here and below: an agent of the machine with the store needs none of it
     from storage.trees import store_tree
 
-    directory = spooled.spool_of(wanted.name).root if wanted.kind == "checkpoint" else run_files.content_of(wanted.name)
+    directory = spooled.whole(wanted.name) if wanted.kind == "checkpoint" else run_files.content_of(wanted.name)
     with HostTransfer.of(wanted.access) as transfer:
         stored = store_tree(transfer, directory, wanted.policy, account=part_of if wanted.kind == "checkpoint" else None)
         return Sent(stored=stored, transfer=transfer.transfer_id)

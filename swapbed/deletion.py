@@ -177,7 +177,7 @@ def _buried(chosen: Chosen) -> None:
         store.unpin(RootKind.RECORD, record)
     for checkpoint in _checkpoints(chosen):
         store.unpin(RootKind.CHECKPOINT, checkpoint)
-        shutil.rmtree(spooled.spool_of(checkpoint).root, ignore_errors=True)
+        spooled.forget(checkpoint)
     for run in chosen.runs:
         shutil.rmtree(run_files.spool_of(run), ignore_errors=True)
     with writing() as session:

@@ -21,7 +21,7 @@ from models.states import CheckpointState
 from models.tables import Checkpoint, Project
 from models.tables.columns import now
 from models.transition import transition
-from nodeops.checkpoint.spooled import spool_of
+from nodeops.checkpoint.spooled import whole
 from storage.roots import RootKind
 from storage.store import Store
 from tasks.daemons import ask_conductor
@@ -62,7 +62,7 @@ def store_checkpoint(checkpoint_id: str, lease: str) -> None:
     checkpoint, project = with_project(checkpoint_id)
     report("storing the checkpoint")
     with Store.of(project) as store:
-        stored = store.store_tree(spool_of(checkpoint_id).root, POLICY, account=part_of)
+        stored = store.store_tree(whole(checkpoint_id), POLICY, account=part_of)
         store.pin(RootKind.CHECKPOINT, checkpoint_id, stored.manifest)
     costs = Costs.model_validate(checkpoint.costs).model_copy(update={"parts": stored.accounts})
     with writing() as session:

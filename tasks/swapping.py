@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.checkpoints import checkpoint_by_id, checkpoints_of
 from models.database import reading, writing
-from models.errors import SwapbedError
+from models.errors import NotWhole, SwapbedError
 from models.instances import instance_by_id
 from models.leases import Lease
 from models.states import CheckpointState, InstanceState
@@ -33,6 +33,9 @@ def take_up_spooled(instance_id: str, lease: Lease) -> None:
     if last is not None and last.state is not CheckpointState.DURABLE:
         try:
             store_checkpoint(last.id, str(lease))
+        except NotWhole as error:
+            lost(last.id, lease, error)
+            return
         except SwapbedError as error:
             still_spooled(instance_id, lease, error)
             raise
@@ -46,6 +49,14 @@ def free_room(instance_id: str, lease: Lease) -> None:
     with writing() as session:
         lease.check(session)
         forget_placements(session, instance_id)
+
+
+def lost(checkpoint_id: str, lease: Lease, error: SwapbedError) -> None:
+    """Nothing of the instance is whole since its last durable checkpoint."""
+    with writing() as session:
+        transition(session, Checkpoint, checkpoint_id, CheckpointState.FAILED, lease=lease, reason=str(error))
+    forget_spools(lease.subject_id)
+    change(lease, lease.subject_id, InstanceState.BROKEN, reason=str(error))
 
 
 def still_spooled(instance_id: str, lease: Lease, error: SwapbedError) -> None:

@@ -64,6 +64,11 @@ class Spool:
     root: Path
 
     @property
+    def boot(self) -> Path:
+        """Beside it: the boot of the host in which it was captured. After another, what of it had come to the disk is not known."""
+        return self.root.with_name(f"{self.root.name}.boot")
+
+    @property
     def manifest(self) -> Path:
         """Written last: a directory without it is no checkpoint."""
         return self.root / "checkpoint.json"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from models.errors import SwapbedError, TimedOut
+from models.errors import NotWhole, SwapbedError, TimedOut
 from models.protocol.checkpoint import Captured, Requirements
 from models.protocol.host import Capture, CheckpointRestored, Create, RestoreCheckpoint
 from models.settings import settings
@@ -23,7 +23,7 @@ from nodeops.checkpoint.restore import examine, restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
 from nodeops.create import chosen_nodes
-from nodeops.identity import ProcessIdentity
+from nodeops.identity import ProcessIdentity, boot_id
 from nodeops.instance import holding, layout_of, read_record, the_record
 from nodeops.layout import InstanceLayout
 
@@ -40,13 +40,19 @@ def make(wanted: Capture, progress: Progress) -> Captured:
     made anew."""
     layout, spool = layout_of(wanted.instance), spool_of(wanted.checkpoint)
     with holding(layout, wanted.fence):
-        if spool.manifest.exists():
+        if _is_whole(spool):
             if wanted.live:
                 go_on_in_place(layout, spool)
             return Captured(manifest=spool.read())
         if spool.root.exists():
             _give_up(layout, spool)
-        return capture(layout, spool, wanted.life, progress, live=wanted.live)
+        try:
+            spool.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            spool.boot.write_text(boot_id())
+            return capture(layout, spool, wanted.life, progress, live=wanted.live)
+        except BaseException:
+            spool.boot.unlink(missing_ok=True)
+            raise
 
 
 def bring_back(wanted: RestoreCheckpoint, progress: Progress) -> CheckpointRestored:
@@ -83,8 +89,26 @@ def give_up(wanted: Capture) -> None:
         _give_up(layout, spool_of(wanted.checkpoint))
 
 
+def whole(checkpoint: str) -> Path:
+    """The directory of one that was captured here, to be stored. Raises NotWhole if the host was restarted since."""
+    spool = spool_of(checkpoint)
+    if not _is_whole(spool):
+        raise NotWhole("the host was restarted before this checkpoint was stored, and what of it came to the disk is not known",
+                       where=checkpoint, next="`swapbed checkpoint ls INSTANCE` lists those that are durable; they can be forked")
+    return spool.root
+
+
+def _is_whole(spool: Spool) -> bool:
+    return spool.manifest.exists() and spool.boot.exists() and spool.boot.read_text() == boot_id()
+
+
 def forget(checkpoint: str) -> None:
-    shutil.rmtree(spool_of(checkpoint).root, ignore_errors=True)
+    _remove(spool_of(checkpoint))
+
+
+def _remove(spool: Spool) -> None:
+    shutil.rmtree(spool.root, ignore_errors=True)
+    spool.boot.unlink(missing_ok=True)
 
 
 def _give_up(layout: InstanceLayout, spool: Spool) -> None:
@@ -93,7 +117,7 @@ def _give_up(layout: InstanceLayout, spool: Spool) -> None:
     heal(layout, nodes)
     with_probes(layout, nodes)
     go_on(layout, {node: _frozen_after_ns(spool, node) for node in nodes})
-    shutil.rmtree(spool.root, ignore_errors=True)
+    _remove(spool)
 
 
 def _frozen_after_ns(spool: Spool, node: str) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from flows import load
 from flows.handoff import handoff
-from models.checkpoints import checkpoints_of
+from models.checkpoints import checkpoints_of, define_checkpoint
 from models.database import reading, writing
 from models.errors import Busy, Conflict, HostProblem, InvalidInput, StoreProblem, SwapbedError
 from models.events import Arguments
@@ -19,7 +19,8 @@ from models.leases import acquire, held, release
 from models.protocol.conductor import SendEvent, Sent
 from models.settings import settings
 from models.states import CheckpointState, InstanceState, Subject
-from models.tables import Host, Instance
+from models.tables import Checkpoint, Host, Instance
+from models.transition import transition
 from nodeops.checkpoint.spooled import spool_of
 from swapbed.controller.recovery import left_by_the_dead
 from tasks.daemons import ask_conductor
@@ -201,7 +202,7 @@ def test_what_the_store_refuses_stays_in_the_spool_until_it_takes_it_or_somebody
             with pytest.raises(StoreProblem, match="full"):
                 load("recover")(one.id)
         assert look(one.id).state is InstanceState.SPOOLED and "full" in (look(one.id).reason or "")
-        assert on_host() == [other.id] and len(spooled()) == 1 and left_by_the_dead() == [one.id]
+        assert on_host() == [other.id] and spooled() and left_by_the_dead() == [one.id]
         with pytest.raises(Conflict, match="spooled"):
             load("swapin")(one.id)
         if gives_up:
@@ -234,3 +235,24 @@ def test_cancelled_it_goes_back_or_leaves_the_rest_to_the_controller(
         assert left_by_the_dead() == [one.id] and not on_host()
         load("recover")(one.id)
         assert (look(one.id).state, look(other.id).state) == (InstanceState.SWAPPED_OUT, InstanceState.SWAPPED_OUT) and not spooled()
+
+
+def test_after_a_restart_of_the_host_nothing_in_its_spool_is_taken_for_whole(define: Callable[..., Instance], look: Look) -> None:
+    instance = define()
+    with writing() as session:
+        host = Host(name="restarted")
+        session.add(host)
+        row = session.get_one(Instance, instance.id)
+        row.home_id = host.id
+        for state in (InstanceState.INSTANTIATING, InstanceState.UP, InstanceState.SWAPPING_OUT, InstanceState.SPOOLED):
+            transition(session, Instance, instance.id, state)
+        made = define_checkpoint(session, row, created_by="test", purpose="swapout").id
+        transition(session, Checkpoint, made, CheckpointState.SPOOLED)
+    spool = spool_of(made)
+    spool.root.mkdir(parents=True)
+    spool.manifest.write_text("{}")
+    spool.boot.write_text("the boot before")
+    load("recover")(instance.id)
+    assert look(instance.id).state is InstanceState.BROKEN and "restarted" in (look(instance.id).reason or "")
+    assert checkpoint_states(instance) == [CheckpointState.FAILED] and not spooled()
+    load("destroy")(instance.id)
