@@ -34,7 +34,7 @@ def collect(node: NodeLayout, spec: Spec, target: Path, begin_ns: int, staged: S
         return
     try:
         with init_socket(node) as path, InitClient(path) as client:
-            files = NodeFiles(client)
+            files = NodeFiles(client, None if ports.is_vm(node.root) else node.upper)
             for found in sorted({found for glob in globs for found in matching(files, glob)}):
                 _take(files, found, target, staged)
     except (Conflict, NotFound) as error:

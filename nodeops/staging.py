@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,6 +117,34 @@ def _copy(there: int, name: str, target: Path, info: os.stat_result) -> int:
     finally:
         os.close(source)
     return copied
+
+
+def copied_from_layer(layer: Path, path: str, size_bytes: int, mtime_ns: int, made: int) -> bool:
+    """Copy the file of that path in an overlay's upper layer to the descriptor, if it is the one that a node sees with that size and time.
+    What is not copied may be in a layer below, behind a link or a mount of the node, or just being written."""
+    parts = [part for part in path.split("/") if part]
+    if ".." in parts:
+        return False
+    with ExitStack() as stack:
+        try:
+            there = _opened(stack, layer, DIRECTORY)
+            for part in parts[:-1]:
+                there = _opened(stack, part, DIRECTORY, there)
+            source = _opened(stack, parts[-1], READ, there)
+            info = os.fstat(source)
+            if not stat.S_ISREG(info.st_mode) or (info.st_size, info.st_mtime_ns) != (size_bytes, mtime_ns):
+                return False
+        except OSError:
+            return False
+        _copy_data(source, made, size_bytes)
+        os.ftruncate(made, size_bytes)
+        return True
+
+
+def _opened(stack: ExitStack, name: str | Path, flags: int, there: int | None = None) -> int:
+    descriptor = os.open(name, flags, dir_fd=there)
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def _copy_data(source: int, made: int, size: int) -> int:

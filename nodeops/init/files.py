@@ -12,12 +12,14 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from models.errors import Conflict, InvalidInput, NotFound, SwapbedError
 from models.protocol.control import Message
 from models.protocol.init import PIECE_BYTES
 from nodeops.init.client import InitClient
 from nodeops.init.conversation import Items
+from nodeops.staging import copied_from_layer
 
 AHEAD = 4  # pieces under way at once
 Progress = Callable[[str, int], None]  # path in the node, bytes of it so far
@@ -34,10 +36,14 @@ class FileInfo(Message):
 
 
 class NodeFiles:
-    """The file system of one node, as its root sees it. Paths are absolute."""
+    """The file system of one node, as its root sees it. Paths are absolute.
 
-    def __init__(self, client: InitClient):
-        self.client = client
+    layer: the upper layer of its root, if that is on this host: what is there as the node sees it is copied from there, with blocks shared
+    where the file system can, and with its holes.
+    """
+
+    def __init__(self, client: InitClient, layer: Path | None = None):
+        self.client, self.layer = client, layer
 
     def stat(self, path: str, *, follow: bool = False) -> FileInfo:
         answer = self.client.ask("stat", [("path", path), ("follow", "1" if follow else "0")])
@@ -160,16 +166,20 @@ class NodeFiles:
             _unlink(parent, name)
             fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
             with os.fdopen(fd, "wb") as file:
-                done = 0
-                for piece in self.read(source, info.size):
-                    file.write(piece)
-                    done += len(piece)
-                    if progress:
-                        progress(source, done)
+                if self.layer is None or not copied_from_layer(self.layer, source, info.size, info.mtime_ns, fd):
+                    self._read_into(file, source, info.size, progress)
                 os.fchmod(fd, info.mode & 0o777)
             os.utime(name, ns=(info.mtime_ns, info.mtime_ns), dir_fd=parent, follow_symlinks=False)
         else:
             left_out.append(source)
+
+    def _read_into(self, file: BinaryIO, source: str, size_bytes: int, progress: Progress | None) -> None:
+        done = 0
+        for piece in self.read(source, size_bytes):
+            file.write(piece)
+            done += len(piece)
+            if progress:
+                progress(source, done)
 
     def _get_directory(self, source: str, info: FileInfo, parent: int, name: str, progress: Progress | None, left_out: list[str]) -> None:
         with contextlib.suppress(FileExistsError):
