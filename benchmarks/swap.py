@@ -36,7 +36,7 @@ from swapbed.living import checkpoint_verbs
 from swapbed.living.checkpoint_verbs import KnownCheckpoint
 from swapbed.serving import server
 
-COUNTS, VM_COUNTS, ROUNDS, FORKS, CHECKPOINTS = (2, 10, 50), (2, 4), 3, 2, 10
+COUNTS, VM_COUNTS, ROUNDS, FORKS, CHECKPOINTS, VM_CHECKPOINTS = (2, 10, 50), (2, 4), 3, 2, 10, 3
 ALIKE = (1, 2, 4, 8, 16)
 HEAP_BYTES, VM_BYTES, VM_HELD_MB = 8_000_000, 256 << 20, 64
 PROGRAM = f"""exec python3 -S -c '
@@ -168,10 +168,14 @@ def _hash(path: Path) -> None:
             digest.update(os.pread(file.fileno(), end - begin, begin))
 
 
+def named(count: int, vms: bool) -> str:
+    return f"{count} VMs of {VM_BYTES >> 20} MB" if vms else f"{count} containers"
+
+
 def swaps(report: Report, count: int, rounds: int, directory: Path, *, vms: bool = False) -> tuple[str, list[Swap]]:
     with living(holding(count, vms=vms)) as net:
         done = [swap(net, directory) for _ in range(rounds)]
-    nodes = f"{count} VMs of {VM_BYTES >> 20} MB" if vms else f"{count} containers"
+    nodes = named(count, vms)
     copies, hashes = [one.copy_s for one in done], [one.hash_s for one in done]
     report.add(Row(f"{nodes}: swapout until durable", "s", [one.durable_s for one in done], hashes, "BLAKE3 of the same bytes"))
     report.add(Row(f"{nodes}: swapout until hosts are free", "s", [one.free_s for one in done], copies, "cp of the same bytes"))
@@ -185,8 +189,9 @@ def swaps(report: Report, count: int, rounds: int, directory: Path, *, vms: bool
     return nodes, done
 
 
-def live(report: Report, count: int, checkpoints: int, directory: Path) -> list[KnownCheckpoint]:
-    with living(holding(count)) as net:
+def live(report: Report, count: int, checkpoints: int, directory: Path, *, vms: bool = False) -> list[KnownCheckpoint]:
+    nodes = named(count, vms)
+    with living(holding(count, vms=vms)) as net:
         made = [net.checkpoint() for _ in range(checkpoints)]
         memory = Path("/dev/shm") / directory.name
         memory.mkdir()
@@ -195,12 +200,13 @@ def live(report: Report, count: int, checkpoints: int, directory: Path) -> list[
         finally:
             shutil.rmtree(memory)
     pauses = [(one.costs.stood_ns or 0) / 1e6 for one in made]
-    report.add(Row(f"live checkpoint of {count} containers: pause", "ms", pauses, copies, "cp within memory"))
-    report.add(Row(f"– new bytes of the first ({count})", "MB", [made[0].row.stored_bytes / 1e6]))
-    report.add(Row(f"– new bytes of the last of {checkpoints} ({count})", "MB", [made[-1].row.stored_bytes / 1e6],
+    report.add(Row(f"live checkpoint of {nodes}: pause", "ms", pauses, copies, "cp within memory"))
+    for step in made[0].costs.steps_ns:
+        report.add(Row(f"– of that: {step} ({nodes})", "ms", [one.costs.steps_ns[step] / 1e6 for one in made]))
+    report.add(Row(f"– new bytes of the first ({nodes})", "MB", [made[0].row.stored_bytes / 1e6]))
+    report.add(Row(f"– new bytes of the last of {checkpoints} ({nodes})", "MB", [made[-1].row.stored_bytes / 1e6],
                    [made[0].row.stored_bytes / 1e6], "the first"))
-    report.add(Row(f"– bytes hashed for the last of {checkpoints} ({count})", "MB", [made[-1].row.hashed_bytes / 1e6]))
-    report.notes.append(f"Nodes' files: {made[-1].costs.copying}. CRIU writes memory into files of the same file system's page cache.")
+    report.add(Row(f"– bytes hashed for the last of {checkpoints} ({nodes})", "MB", [made[-1].row.hashed_bytes / 1e6]))
     return made
 
 
@@ -256,6 +262,8 @@ def main() -> None:
         found = dict(swaps(report, count, rounds, directory) for count in (COUNTS[:1] if quick else COUNTS))
         found |= dict(swaps(report, count, rounds, directory, vms=True) for count in (VM_COUNTS[:1] if quick else VM_COUNTS))
         made = live(report, 2 if quick else 10, 2 if quick else CHECKPOINTS, directory)
+        live(report, VM_COUNTS[0], 2 if quick else VM_CHECKPOINTS, directory, vms=True)
+        report.notes.append(f"Nodes' files: {made[-1].costs.copying}. Memory is written into files of the same file system's page cache.")
         forked = forks(report, 1 if quick else FORKS, 1 if quick else WARM_UP_S)
     like = alike(report, (1, 2) if quick else ALIKE)
     report.notes.append(f"Each container holds {HEAP_BYTES / 1e6:g} MB in one program, half of it random, half of it alike in all of them; "
