@@ -5,13 +5,12 @@ from __future__ import annotations
 from prefect import flow
 from prefect.states import Cancelled, State
 
-from models.checkpoints import checkpoint_by_id, define_checkpoint
-from models.database import reading, writing
-from models.instances import instance_by_id
+from models.checkpoints import checkpoint_by_id
+from models.database import reading
 from models.states import InstanceState
 from tasks.checkpoints import capture_on_host, host_of, store_checkpoint
-from tasks.swapping import finish_checkpoint, resume_in_place
-from tasks.work import change, named, working_on
+from tasks.swapping import begin_checkpoint, finish_checkpoint
+from tasks.work import named, working_on
 
 
 @flow(flow_run_name=named("checkpoint"))
@@ -19,18 +18,15 @@ def checkpoint(instance_id: str, lease: str | None = None) -> dict[str, str | in
     """The instance stands still while it is read, not while it is stored. Whatever goes wrong or interrupts it, it goes on."""
     with working_on(instance_id, "checkpoint", lease) as held:
         host = host_of(instance_id)
-        change(held, instance_id, InstanceState.CHECKPOINTING)
-        with writing() as session:
-            instance = instance_by_id(session, instance_id)
-            checkpoint_id = define_checkpoint(session, instance, created_by=instance.created_by, purpose="checkpoint").id
+        checkpoint_id = begin_checkpoint(instance_id, held, InstanceState.CHECKPOINTING, "checkpoint")
         try:
             capture_on_host(checkpoint_id, host, str(held), live=True)
             store_checkpoint(checkpoint_id, str(held))
         except KeyboardInterrupt:
-            resume_in_place(instance_id, held, "no checkpoint: cancelled")
+            finish_checkpoint(instance_id, held, "no checkpoint: cancelled")
             return Cancelled(message="The instance goes on")
         except BaseException as error:
-            resume_in_place(instance_id, held, f"no checkpoint: {error}")
+            finish_checkpoint(instance_id, held, f"no checkpoint: {error}")
             raise
         finish_checkpoint(instance_id, held)
     with reading() as session:

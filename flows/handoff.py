@@ -12,17 +12,16 @@ from time import monotonic
 from prefect import flow
 from prefect.states import Cancelled, State
 
-from models.checkpoints import checkpoint_by_id, define_checkpoint
-from models.database import reading, writing
+from models.checkpoints import checkpoint_by_id
+from models.database import reading
 from models.errors import SwapbedError
-from models.instances import instance_by_id
 from models.states import InstanceState
 from tasks.checkpoints import capture_on_host, fire_swapout_events, host_of
 from tasks.handing_off import also_told, check_handoff, go_back, publish_handoff, standing_since_s, state_of, told
 from tasks.places import place_nodes
 from tasks.recordings import rescue_recordings
 from tasks.restoring import check_on_host, fetch_checkpoint, lives_on, restore_on_host
-from tasks.swapping import forget_spools, free_room, take_up_spooled
+from tasks.swapping import begin_checkpoint, forget_spools, free_room, take_up_spooled
 from tasks.work import change, named, working_on
 
 
@@ -42,8 +41,7 @@ def handoff(instance_id: str, successor_id: str) -> dict[str, str | int | float 
                     place_nodes(successor_id, str(coming), instead_of=instance_id)
                     came_from = fetch_checkpoint(successor_id)
                     check_on_host(successor_id, came_from, host, str(coming))
-                    change(leaving, instance_id, InstanceState.SWAPPING_OUT)
-                    checkpoint_id = _defined(instance_id)
+                    checkpoint_id = begin_checkpoint(instance_id, leaving, InstanceState.SWAPPING_OUT, "swapout")
                     fire_swapout_events(instance_id)
                     rescue_recordings(instance_id)
                     capture_on_host(checkpoint_id, host, str(leaving))
@@ -75,9 +73,3 @@ def handoff(instance_id: str, successor_id: str) -> dict[str, str | int | float 
         done = checkpoint_by_id(session, checkpoint_id)
         return {"instance_id": instance_id, "checkpoint_id": done.id, "root": done.root, "stored_bytes": done.stored_bytes,
                 "successor_id": successor_id, "successor_checkpoint_id": came_from, "late_ns": restored.late_ns, "idle_s": idle_s}
-
-
-def _defined(instance_id: str) -> str:
-    with writing() as session:
-        instance = instance_by_id(session, instance_id)
-        return define_checkpoint(session, instance, created_by=instance.created_by, purpose="swapout").id

@@ -39,7 +39,7 @@ def _instance(instance_id: str, state: InstanceState, lease: Lease) -> None:
         case InstanceState.CHECKPOINTING:
             take_up_checkpoint(instance_id, lease)
         case InstanceState.SWAPPING_OUT:
-            take_up_swapout(instance_id, lease)
+            take_up_swapout(instance_id, lease, "the flow died")
         case InstanceState.SPOOLED:
             take_up_spooled(instance_id, lease)
         case InstanceState.SWAPPING_IN:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from prefect import flow
 from prefect.states import Cancelled, State
 
-from models.checkpoints import checkpoint_by_id, define_checkpoint
-from models.database import reading, writing
-from models.instances import instance_by_id
+from models.checkpoints import checkpoint_by_id
+from models.database import reading
 from models.states import InstanceState
 from tasks.checkpoints import capture_on_host, fire_swapout_events, host_of, store_checkpoint
 from tasks.recordings import rescue_recordings
-from tasks.swapping import free_after_swapout, resume_in_place
-from tasks.work import change, named, working_on
+from tasks.swapping import begin_checkpoint, free_after_swapout, take_up_swapout
+from tasks.work import named, working_on
 
 
 @flow(flow_run_name=named("swapout"))
@@ -20,20 +19,18 @@ def swapout(instance_id: str, lease: str | None = None) -> dict[str, str | int |
     """Until the checkpoint is durable, whatever goes wrong or interrupts it leads back to the instance going on where it is."""
     with working_on(instance_id, "swapout", lease) as held:
         host = host_of(instance_id)
-        change(held, instance_id, InstanceState.SWAPPING_OUT)
-        with writing() as session:
-            instance = instance_by_id(session, instance_id)
-            checkpoint_id = define_checkpoint(session, instance, created_by=instance.created_by, purpose="swapout").id
+        checkpoint_id = begin_checkpoint(instance_id, held, InstanceState.SWAPPING_OUT, "swapout")
         try:
             fire_swapout_events(instance_id)
             rescue_recordings(instance_id)
             capture_on_host(checkpoint_id, host, str(held))
             store_checkpoint(checkpoint_id, str(held))
         except KeyboardInterrupt:
-            resume_in_place(instance_id, held, "not swapped out: cancelled")
+            if take_up_swapout(instance_id, held, "cancelled") is InstanceState.SWAPPED_OUT:
+                return Cancelled(message="Too late: the instance is swapped out")
             return Cancelled(message="The instance goes on")
         except BaseException as error:
-            resume_in_place(instance_id, held, f"not swapped out: {error}")
+            take_up_swapout(instance_id, held, str(error))
             raise
         free_after_swapout(instance_id, held)
     with reading() as session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.checkpoints import checkpoint_by_id, checkpoints_of
+from models.checkpoints import checkpoint_by_id, checkpoints_of, define_checkpoint
 from models.database import reading, writing
 from models.errors import NotWhole, SwapbedError
 from models.instances import instance_by_id
@@ -18,12 +18,22 @@ from tasks.sessions import interrupt_others
 from tasks.work import change, flow_run_id
 
 
-def take_up_swapout(instance_id: str, lease: Lease) -> None:
-    """After the flow's death: on to the end if the checkpoint is durable, else back."""
+def begin_checkpoint(instance_id: str, lease: Lease, state: InstanceState, purpose: str) -> str:
+    """The instance is in that state, and has a checkpoint to be captured: its id. Both at once, for who takes up what is left half-way
+    looks at the last checkpoint, and an earlier one, which is durable, would let an instance be freed that nobody has captured."""
+    with writing() as session:
+        transition(session, Instance, instance_id, state, lease=lease, flow_run_id=flow_run_id())
+        instance = instance_by_id(session, instance_id)
+        return define_checkpoint(session, instance, created_by=instance.created_by, purpose=purpose).id
+
+
+def take_up_swapout(instance_id: str, lease: Lease, reason: str) -> InstanceState:
+    """Of one that something ended half-way: on to the end if the checkpoint is durable, else back. As what the instance is at rest then."""
     if (last := _last(instance_id)) is not None and last.state is CheckpointState.DURABLE:
         free_after_swapout(instance_id, lease)
-    else:
-        resume_in_place(instance_id, lease, "not swapped out: the flow died")
+        return InstanceState.SWAPPED_OUT
+    resume_in_place(instance_id, lease, f"not swapped out: {reason}")
+    return InstanceState.UP
 
 
 def take_up_spooled(instance_id: str, lease: Lease) -> None:
