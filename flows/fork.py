@@ -9,24 +9,26 @@ from models.database import reading
 from models.errors import SwapbedError
 from models.instances import current_run
 from models.states import InstanceState
-from tasks.checkpoints import host_of
 from tasks.endings import give_up
 from tasks.pictures import publish_topology
-from tasks.places import place_nodes
-from tasks.restoring import fetch_checkpoint, lives_on, restore_on_host
+from tasks.restoring import fetch_checkpoint, lives_on, restore_on_host, way_back
+from tasks.returning import place_again
 from tasks.swapping import forget_spools
 from tasks.work import change, named, working_on
 
 
 @flow(flow_run_name=named("fork"))
-def fork(instance_id: str, lease: str | None = None) -> dict[str, str | int | None] | State:
-    """Whatever goes wrong or interrupts it, nothing of the new instance stays on any host, and it is `failed` with the reason."""
+def fork(instance_id: str, host_id: str | None = None, lease: str | None = None) -> dict[str, str | int | None] | State:
+    """host_id: where it must begin; None: where the checkpoint was made, or on another host if that cannot have it.
+
+    Whatever goes wrong or interrupts it, nothing of the new instance stays on any host, and it is `failed` with the reason."""
     with working_on(instance_id, "fork", lease) as held:
         change(held, instance_id, InstanceState.SWAPPING_IN)
         try:
-            checkpoint_id = fetch_checkpoint(instance_id)
-            place_nodes(instance_id, str(held))
-            restored = restore_on_host(instance_id, checkpoint_id, host_of(instance_id), str(held))
+            checkpoint_id = way_back(instance_id, None).id
+            host = place_again(instance_id, checkpoint_id, str(held), host_id)
+            fetch_checkpoint(instance_id, host, checkpoint_id)
+            restored = restore_on_host(instance_id, checkpoint_id, host, str(held))
             forget_spools(instance_id)
             lives_on(instance_id, checkpoint_id, held)
         except KeyboardInterrupt:

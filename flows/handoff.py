@@ -39,7 +39,7 @@ def handoff(instance_id: str, successor_id: str) -> dict[str, str | int | float 
                 change(coming, successor_id, InstanceState.SWAPPING_IN)
                 try:
                     place_nodes(successor_id, str(coming), instead_of=instance_id)
-                    came_from = fetch_checkpoint(successor_id)
+                    came_from = fetch_checkpoint(successor_id, host)
                     check_on_host(successor_id, came_from, host, str(coming))
                     checkpoint_id = begin_checkpoint(instance_id, leaving, InstanceState.SWAPPING_OUT, "swapout")
                     fire_swapout_events(instance_id)

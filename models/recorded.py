@@ -46,8 +46,16 @@ class InputFile(Message):
     target: str
 
 
+class PlacedFrom(Message):
+    """The whole instance was on that host from then on."""
+
+    host: str
+    since_ns: int
+
+
 class Recorded(Message):
-    """record.json. Times ending in _at are wall clock, in _ns virtual. placement: node → host.
+    """record.json. Times ending in _at are wall clock, in _ns virtual. placement: node → host, when it ended; placements: if it was brought
+    back from a checkpoint in between, where it was before and after each time.
 
     replay_of: root hash of the record that was replayed. left_out: what could not be put aside, with reasons; dropped: by the rules.
     """
@@ -70,6 +78,7 @@ class Recorded(Message):
     created_by: str
     replay_of: str | None = None
     placement: dict[str, str] = {}
+    placements: tuple[PlacedFrom, ...] = ()
     collect: dict[str, Any] = {}
     left_out: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()

@@ -149,7 +149,8 @@ class Agent:
         return Nothing()
 
     def check_checkpoint(self, wanted: RestoreCheckpoint) -> Nothing:
-        spooled.check(wanted)
+        with provisions.provided(wanted.create) as here:
+            spooled.check(wanted.model_copy(update={"create": here}))
         return Nothing()
 
     def restore_checkpoint(self, wanted: RestoreCheckpoint) -> CheckpointRestored:

@@ -55,6 +55,17 @@ def content_of(run: str) -> Path:
     return spool_of(run) / "content"
 
 
+def begin_of(run: str) -> Path:
+    return spool_of(run) / "begin.json"
+
+
+def begin_as(run: str, begin: Path) -> None:
+    """The run began as that file says, on another host than this one. What this host knows of it already stays."""
+    if not begin_of(run).exists():
+        spool_of(run).mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(begin_of(run), begin.read_bytes())
+
+
 def prepare(wanted: PrepareRun) -> None:
     """Idempotent. Raises what making nodes raises, if fresh ones are wanted."""
     layout = layout_of(wanted.instance)

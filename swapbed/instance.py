@@ -37,9 +37,9 @@ def deploy(definition: Definition, *, name: str | None = None, start_run: bool =
     return Instance(known.row.name, warnings=tuple(map(str, evaluation.warnings)))
 
 
-def swapin(name: str, *, checkpoint: str | None = None) -> Instance:
+def swapin(name: str, *, checkpoint: str | None = None, host: str | None = None) -> Instance:
     """An instance that was swapped out goes on; see `Instance.swapin`."""
-    return Instance(swapping.swapin(name, checkpoint=checkpoint).row.name)
+    return Instance(swapping.swapin(name, checkpoint=checkpoint, host=host).row.name)
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def handoff(leaving: str | Instance, coming: str | Instance) -> Handoff:
     return Handoff(done.left.row.name, Instance(done.came.row.name), done.idle_s)
 
 
-def fork(checkpoint: str | KnownCheckpoint, *, name: str | None = None, **parameters: Any) -> Instance:
+def fork(checkpoint: str | KnownCheckpoint, *, name: str | None = None, host: str | None = None, **parameters: Any) -> Instance:
     """A new instance that goes on from a checkpoint beside the other: an id, INSTANCE/EPOCH, INSTANCE for its newest, or the checkpoint.
 
     parameters: for all that is started in it from now on; what runs already keeps the values it was started with.
     """
     chosen = checkpoint if isinstance(checkpoint, str) else checkpoint.row.id
-    return Instance(checkpoint_verbs.fork(chosen, name=name, parameters=parameters).row.name)
+    return Instance(checkpoint_verbs.fork(chosen, name=name, parameters=parameters, host=host).row.name)
 
 
 class Instances(list["Instance"]):
@@ -189,9 +189,11 @@ class Instance:
         """Put it into the store, whole, and free its hosts."""
         swapping.swapout(self.id)
 
-    def swapin(self, checkpoint: str | None = None) -> None:
-        """Have it go on, as it was swapped out or as an earlier checkpoint of the same run."""
-        swapping.swapin(self.id, checkpoint=checkpoint)
+    def swapin(self, checkpoint: str | None = None, *, host: str | None = None) -> None:
+        """Have it go on, as it was swapped out or as an earlier checkpoint of the same run; where it was, if that host can have it."""
+        swapping.swapin(self.id, checkpoint=checkpoint, host=host)
+        self._access.close()
+        self._access = Access.to(self.id)
 
     def destroy(self) -> None:
         """Free everything it has on its hosts."""

@@ -1,6 +1,6 @@
 """A checkpoint's way: captured on its host, stored under one root. Each step a task that may be done again.
 
-The spool is on the host; storing it reads it here, so the host must be this machine until hosts send by themselves.
+The spool is on the host. That of this machine is read here; a host beyond SSH sends by itself, with a token.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from models.database import reading, writing
 from models.errors import HostProblem
 from models.instances import instance_by_id
 from models.leases import Lease
-from models.manifest import TreePolicy
+from models.manifest import Stored, TreePolicy
 from models.protocol.checkpoint import Captured, Costs, Life, part_of
 from models.protocol.conductor import Outcome
 from models.protocol.control import Nothing
@@ -24,6 +24,7 @@ from models.transition import transition
 from nodeops.checkpoint.spooled import whole
 from storage.roots import RootKind
 from storage.store import Store
+from tasks.bringing import send
 from tasks.daemons import ask_conductor
 from tasks.places import hosts_of
 from tasks.progress import Watch, report
@@ -50,7 +51,7 @@ def capture_on_host(checkpoint_id: str, host: HostReference, lease: str, live: b
         captured = session.do("capture", _wanted(checkpoint_id, Lease.parse(lease), live), Captured, watch)
     watch.done()
     manifest = captured.manifest
-    costs = Costs(stood_ns=captured.stood_ns, steps_ns=captured.steps_ns, copying=captured.copying)
+    costs = Costs(host=host.name, stood_ns=captured.stood_ns, steps_ns=captured.steps_ns, copying=captured.copying)
     with writing() as session:
         transition(session, Checkpoint, checkpoint_id, CheckpointState.SPOOLED, virtual_ns=manifest.virtual_ns,
                    requirements=manifest.requirements.model_dump(mode="json"), costs=costs.model_dump(mode="json"))
@@ -61,9 +62,7 @@ def store_checkpoint(checkpoint_id: str, lease: str) -> None:
     """Durable when this returns: every chunk is in the store, pinned under one root."""
     checkpoint, project = with_project(checkpoint_id)
     report("storing the checkpoint")
-    with Store.of(project) as store:
-        stored = store.store_tree(whole(checkpoint_id), POLICY, account=part_of)
-        store.pin(RootKind.CHECKPOINT, checkpoint_id, stored.manifest)
+    stored = _stored(checkpoint_id, checkpoint.instance_id, project)
     costs = Costs.model_validate(checkpoint.costs).model_copy(update={"parts": stored.accounts})
     with writing() as session:
         transition(session, Checkpoint, checkpoint_id, CheckpointState.DURABLE, costs=costs.model_dump(mode="json"),
@@ -72,6 +71,20 @@ def store_checkpoint(checkpoint_id: str, lease: str) -> None:
                    stored_bytes=stored.counts.new_bytes, durable_at=now())
         instance = instance_by_id(session, checkpoint.instance_id)
         instance.checkpoint_id, instance.virtual_ns = checkpoint_id, checkpoint_by_id(session, checkpoint_id).virtual_ns or 0
+
+
+def _stored(checkpoint_id: str, instance_id: str, project: str) -> Stored:
+    """And pinned: nothing that only its host says has to be believed, for whoever reads a chunk looks at its hash."""
+    host = host_of(instance_id)
+    if host.address is None:
+        with Store.of(project) as store:
+            stored = store.store_tree(whole(checkpoint_id), POLICY, account=part_of)
+            store.pin(RootKind.CHECKPOINT, checkpoint_id, stored.manifest)
+            return stored
+    sent = send(host, project, instance_id, "checkpoint", checkpoint_id, POLICY)
+    with Store.of(project, trusting=instance_id) as store:
+        store.pin(RootKind.CHECKPOINT, checkpoint_id, sent.stored.manifest, ends=[sent.transfer])
+    return sent.stored
 
 
 def resume_on_host(checkpoint_id: str, host: HostReference, lease: Lease, reason: str) -> None:
@@ -84,11 +97,11 @@ def resume_on_host(checkpoint_id: str, host: HostReference, lease: Lease, reason
 
 
 def host_of(instance_id: str) -> HostReference:
-    """The one that it is on. Raises HostProblem for another machine than this."""
-    host = hosts_of(instance_id)[0]
-    if host.address is not None:
-        raise HostProblem("checkpoints of instances on other hosts cannot be stored yet", where=host.name)
-    return host
+    """The one that it is on. Raises HostProblem."""
+    hosts = hosts_of(instance_id)
+    if not hosts:
+        raise HostProblem("the instance is on no host", where=instance_id)
+    return hosts[0]
 
 
 def with_project(checkpoint_id: str) -> tuple[Checkpoint, str]:
@@ -102,5 +115,5 @@ def _wanted(checkpoint_id: str, lease: Lease, live: bool = False) -> Capture:
     with reading() as session:
         checkpoint = checkpoint_by_id(session, checkpoint_id)
         parent = checkpoint_by_id(session, checkpoint.parent_id).root if checkpoint.parent_id else None
-        return Capture(instance=checkpoint.instance_id, fence=lease.fence, checkpoint=checkpoint_id,
+        return Capture(instance=checkpoint.instance_id, fence=lease.fence, checkpoint=checkpoint_id, run=checkpoint.run_id,
                        life=Life(incarnation=checkpoint.incarnation, epoch=checkpoint.epoch, parent=parent), live=live)

@@ -19,11 +19,11 @@ ANSWER_S = 30.0
 
 
 def home_of(instance_id: str) -> HostReference:
-    """The host with the conductor. Raises NotFound if the instance was never placed."""
+    """The host with the conductor. Raises NotFound if the instance is on none."""
     with reading() as session:
         instance = instance_by_id(session, instance_id)
         if instance.home_id is None:
-            raise NotFound("the instance has no conductor: it was never placed on a host", where=instance.name)
+            raise NotFound("the instance has no conductor: it is on no host", where=instance.name)
         return HostReference.of(session.get_one(Host, instance.home_id))
 
 

@@ -44,6 +44,16 @@ def place_nodes(instance_id: str, lease: str, instead_of: str | None = None) -> 
     return hosts_of(instance_id)
 
 
+def place_on(session: Session, instance: Instance, spec: Spec, host_id: str) -> HostReference:
+    """All nodes have placements on that host, in place of those they had. Raises HostProblem if it gets nothing new, or has no room."""
+    forget_placements(session, instance.id)
+    session.flush()
+    hosts = _hosts(session, host_id)
+    session.add_all(Placement(instance_id=instance.id, node=node, host_id=host_id) for node in allocate(spec, _rooms(session, hosts)))
+    instance.home_id = host_id
+    return HostReference.of(hosts[0])
+
+
 def _on_one_host(placed: Mapping[str, str], hosts: Sequence[Host]) -> None:
     """Frames have no way between hosts yet, nor has the conductor to another host's nodes: better refused than broken."""
     names = sorted(host.name for host in hosts if host.id in set(placed.values()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from models.instances import instance_by_id, run_by_id
 from models.leases import Lease, held
 from models.manifest import TreePolicy
 from models.protocol.conductor import Outcome
-from models.recorded import AgentEnded, Agents, Recorded, RecordedEvent, TemplateOfRun, dropped_by
+from models.recorded import AgentEnded, Agents, PlacedFrom, Recorded, RecordedEvent, TemplateOfRun, dropped_by
 from models.spec import Parameter, Rules, Spec
 from models.states import RecordState, Subject
 from models.tables import ActivityEvent, Instance, Record, Run, Template
@@ -120,7 +120,7 @@ def write_content(record: Record, content: Path) -> dict[str, object]:
         rows = session.exec(select(ActivityEvent).where(ActivityEvent.run_id == run.id).order_by(col(ActivityEvent.number)))
         events = [_event(row) for row in rows]
     agents = Agents(agents=tuple(_agent(content, spec, event) for event in events if event.kind == "exited"))
-    recorded = _recorded(record, run, instance, spec, replayed)
+    recorded = _recorded(record, run, instance, spec, replayed).model_copy(update={"placements": _placements(run, events)})
     _write(content / "spec.json", json.dumps(json.loads(spec.model_dump_json(exclude_defaults=True)), indent=1))
     _write(content / "template.json", _template(template, parent).model_dump_json(indent=1))
     if template.source is not None:
@@ -167,6 +167,13 @@ def _recorded(record: Record, run: Run, instance: Instance, spec: Spec, replayed
                     reason=run.reason, begin_ns=run.begin_ns, end_ns=run.end_ns, began_at=run.began_at, ended_at=run.ended_at,
                     created_by=run.created_by, replay_of=replayed.root if replayed else None, placement=record.summary["placement"],
                     collect=spec.collect.model_dump(mode="json", exclude_defaults=True), left_out=tuple(record.summary["left_out"]))
+
+
+def _placements(run: Run, events: Sequence[RecordedEvent]) -> tuple[PlacedFrom, ...]:
+    """As the conductor was told when it came back; older checkpoints do not say where they were made."""
+    returns = [event for event in events if event.kind == "resumed" and "host" in event.detail]
+    first = [PlacedFrom(host=one.detail["host_before"], since_ns=run.begin_ns or 0) for one in returns[:1] if "host_before" in one.detail]
+    return (*first, *(PlacedFrom(host=one.detail["host"], since_ns=one.actual_ns) for one in returns))
 
 
 def _template(template: Template, parent: Template | None) -> TemplateOfRun:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from prefect import task
 from sqlmodel import Session, col, func, select
 
@@ -10,11 +13,12 @@ from models.database import reading, writing
 from models.instances import current_run, instance_by_id, placements
 from models.leases import Lease
 from models.manifest import ManifestKind, ManifestRef
+from models.protocol.checkpoint import Came, Costs
 from models.protocol.conductor import RunInfo, Runs
 from models.protocol.control import Nothing
-from models.protocol.host import DAEMONS, CheckpointRestored, Create, RestoreCheckpoint
+from models.protocol.host import DAEMONS, CheckpointRestored, Create, FetchCheckpoint, RestoreCheckpoint
 from models.states import RunState
-from models.tables import Instance, OutboxMessage, Project, Run
+from models.tables import Checkpoint, Instance, OutboxMessage, Project, Run
 from models.templates import load_spec
 from nodeops.checkpoint.spooled import forget, spool_of
 from storage.store import Store
@@ -23,26 +27,30 @@ from tasks.daemons import ask_conductor
 from tasks.keeping import prepare_on_hosts
 from tasks.places import be_placed_and_up
 from tasks.progress import Watch, report
+from tasks.provisions import provisioned, stored_tree
 from tasks.sessions import HostReference, session_with
-from tasks.vm_images import images_of
+from tasks.store_access import gate
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
 
-@task(task_run_name="fetch checkpoint", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
-def fetch_checkpoint(instance_id: str, checkpoint_id: str | None = None) -> str:
-    """Into the instance's own spool, every chunk checked against its hash: one that lacks something is refused before anything is made.
+@task(task_run_name="fetch to {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
+def fetch_checkpoint(instance_id: str, host: HostReference, checkpoint_id: str | None = None) -> str:
+    """Into the instance's own spool there, every chunk checked against its hash: one that lacks something is refused before anything is
+    made.
 
     checkpoint_id: None: the one it was swapped out as. Returns its id.
     """
-    with reading() as session:
-        instance = instance_by_id(session, instance_id)
-        chosen = checkpoint_by_id(session, checkpoint_id) if checkpoint_id else latest_checkpoint(session, instance)
-        check_way_back(session, instance, chosen)
-    report("fetching the checkpoint")
+    chosen = way_back(instance_id, checkpoint_id)
+    report(f"fetching the checkpoint to {host.name}")
+    _, project = with_project(chosen.id)
+    if host.address is not None:
+        with gate() as door, session_with(host) as agent:
+            stored = stored_tree(door, host, project, instance_id, chosen.root or "")
+            agent.do("fetch_checkpoint", FetchCheckpoint(checkpoint=instance_id, stored=stored), Nothing)
+        return chosen.id
     forget(instance_id)
     spool = spool_of(instance_id)
     spool.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _, project = with_project(chosen.id)
     tree = ManifestRef(kind=ManifestKind.TREE, hash=chosen.root or "", size_bytes=chosen.size_bytes)
     try:
         Store.of(project).restore_tree(tree, spool.root)
@@ -52,33 +60,50 @@ def fetch_checkpoint(instance_id: str, checkpoint_id: str | None = None) -> str:
     return chosen.id
 
 
+def way_back(instance_id: str, checkpoint_id: str | None) -> Checkpoint:
+    """The one that it can live on from. None: the one it was swapped out as. Raises Conflict."""
+    with reading() as session:
+        instance = instance_by_id(session, instance_id)
+        chosen = checkpoint_by_id(session, checkpoint_id) if checkpoint_id else latest_checkpoint(session, instance)
+        check_way_back(session, instance, chosen)
+    return chosen
+
+
 @task(task_run_name="check on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
 def check_on_host(instance_id: str, checkpoint_id: str, host: HostReference, lease: str) -> None:
     """Whatever can be known to keep that host from restoring the checkpoint, which is in its spool, is raised; images of VMs are there."""
-    with session_with(host) as session:
-        session.do("check_checkpoint", _wanted(instance_id, checkpoint_id, lease), Nothing)
+    with _wanted(instance_id, checkpoint_id, host, lease) as wanted, session_with(host) as session:
+        session.do("check_checkpoint", wanted, Nothing)
 
 
 @task(task_run_name="restore on {host.name}", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
 def restore_on_host(instance_id: str, checkpoint_id: str, host: HostReference, lease: str) -> CheckpointRestored:
     """The instance goes on when this returns."""
     watch = Watch(f"restore on {host.name}")
-    with session_with(host) as session:
-        restored = session.do("restore_checkpoint", _wanted(instance_id, checkpoint_id, lease), CheckpointRestored, watch)
+    with _wanted(instance_id, checkpoint_id, host, lease) as wanted, session_with(host) as session:
+        restored = session.do("restore_checkpoint", wanted, CheckpointRestored, watch)
     watch.done()
     return restored
 
 
-def _wanted(instance_id: str, checkpoint_id: str, lease: str) -> RestoreCheckpoint:
+@contextmanager
+def _wanted(instance_id: str, checkpoint_id: str, host: HostReference, lease: str) -> Iterator[RestoreCheckpoint]:
     with reading() as session:
         instance, checkpoint = instance_by_id(session, instance_id), checkpoint_by_id(session, checkpoint_id)
-        project, spec = session.get_one(Project, instance.project_id).name, load_spec(session, checkpoint.spec_id)
-        create = Create(instance=instance_id, name=instance.name, project=project, fence=Lease.parse(lease).fence, spec=spec,
-                        images=images_of(project, spec),
-                        nodes=tuple(place.node for place in placements(session, instance_id)), daemons=DAEMONS)
+        create = as_what(session, instance, checkpoint, lease)
         forked = checkpoint.instance_id != instance_id
-        return RestoreCheckpoint(checkpoint=instance_id, create=create, next_message=0 if forked else _next_message(session, instance),
-                                 parameters=instance.parameters if forked else {})
+        came = Came(host=host.name, host_before=Costs.model_validate(checkpoint.costs).host)
+        wanted = RestoreCheckpoint(checkpoint=instance_id, create=create, next_message=0 if forked else _next_message(session, instance),
+                                   parameters=instance.parameters if forked else {}, run=None if forked else checkpoint.run_id, came=came)
+    with provisioned(create, host) as whole:
+        yield wanted.model_copy(update={"create": whole})
+
+
+def as_what(session: Session, instance: Instance, checkpoint: Checkpoint, lease: str) -> Create:
+    """The checkpoint comes back, where the instance is placed."""
+    return Create(instance=instance.id, name=instance.name, project=session.get_one(Project, instance.project_id).name,
+                  fence=Lease.parse(lease).fence, spec=load_spec(session, checkpoint.spec_id),
+                  nodes=tuple(place.node for place in placements(session, instance.id)), daemons=DAEMONS)
 
 
 def lives_on(instance_id: str, checkpoint_id: str, lease: Lease) -> None:

@@ -7,6 +7,8 @@ from models.database import reading, writing
 from models.errors import NotWhole, SwapbedError
 from models.instances import instance_by_id
 from models.leases import Lease
+from models.protocol.control import Nothing
+from models.protocol.host import OfCheckpoint
 from models.states import CheckpointState, InstanceState
 from models.tables import Checkpoint, Instance
 from models.transition import transition
@@ -14,7 +16,7 @@ from nodeops.checkpoint.spooled import forget
 from tasks.checkpoints import host_of, resume_on_host, store_checkpoint
 from tasks.on_host import destroy_on_host
 from tasks.places import forget_placements, hosts_of
-from tasks.sessions import interrupt_others
+from tasks.sessions import interrupt_others, session_with
 from tasks.work import change, flow_run_id
 
 
@@ -83,7 +85,8 @@ def free_after_swapout(instance_id: str, lease: Lease) -> None:
     forget_spools(instance_id)
     with writing() as session:
         forget_placements(session, instance_id)
-        transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=None, flow_run_id=flow_run_id())
+        transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=None, home_id=None,
+                   flow_run_id=flow_run_id())
 
 
 def take_up_checkpoint(instance_id: str, lease: Lease) -> None:
@@ -126,7 +129,7 @@ def back_to_swapped_out(instance_id: str, lease: Lease, reason: str) -> None:
     with writing() as session:
         forget_placements(session, instance_id)
         transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=f"not swapped in: {reason}",
-                   flow_run_id=flow_run_id())
+                   home_id=None, flow_run_id=flow_run_id())
 
 
 def forget_spools(instance_id: str) -> None:
@@ -138,6 +141,10 @@ def forget_spools(instance_id: str) -> None:
         ids = [each.id for each in checkpoints_of(session, instance_id)]
     for spool in (*ids, instance_id):
         forget(spool)
+    for host in (host for host in hosts_of(instance_id) if host.address is not None):
+        with session_with(host) as session:
+            for spool in (*ids, instance_id):
+                session.do("forget_checkpoint", OfCheckpoint(checkpoint=spool), Nothing)
 
 
 def _last(instance_id: str) -> Checkpoint | None:

@@ -12,6 +12,7 @@ A checkpoint is a directory:
     nodes/NODE/vm/           of a VM instead of the two: devices, ram, and disk.qcow2 if its image has a disk
     wires/LAN/NODE.INTERFACE.DIRECTION.json   one `models.protocol.wires.SavedPipe` each
     conductor/               what `models.protocol.conductor.Save` says
+    run.json                 when the run that goes on began, and what the pipes had done by then
 """
 
 from __future__ import annotations
@@ -110,9 +111,20 @@ class CheckpointManifest(Message):
     requirements: Requirements
 
 
-class Costs(Message):
-    """stood_ns, steps_ns, copying: see `Captured`. parts: what was read (and hashed), new and sent for each node and kind of state."""
+class Came(Message):
+    """From which host to which, by name; host_before: None for a checkpoint that does not say where it was made."""
 
+    host: str
+    host_before: str | None = None
+
+
+class Costs(Message):
+    """stood_ns, steps_ns, copying: see `Captured`. parts: what was read (and hashed), new and sent for each node and kind of state.
+
+    host: the name of the one where it was captured; older ones do not say.
+    """
+
+    host: str | None = None
     stood_ns: int | None = None
     steps_ns: dict[str, int] = {}
     copying: str = ""

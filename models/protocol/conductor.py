@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from models.events import Arguments, Seconds
+from models.protocol.checkpoint import Came
 from models.protocol.control import Message, Nothing, Operation
 
 EnvironmentOfRun = Literal["inherit", "fresh"]
@@ -259,11 +260,12 @@ class Save(Message):
 class Restore(Message):
     """next_message: number of the next outbox line; the controller has heard what comes before. 0: a fork, whose outbox is empty.
 
-    None: as saved, or as this instance's own outbox stands, whichever is higher.
+    None: as saved, or as this instance's own outbox stands, whichever is higher. came: told when it goes on.
     """
 
     path: str
     next_message: int | None = None
+    came: Came | None = None
 
 
 class SomeNodes(Message):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from models.manifest import ManifestRef, Stored, TreePolicy
-from models.protocol.checkpoint import Captured, Life, Requirements
+from models.protocol.checkpoint import Came, Captured, Life, Requirements
 from models.protocol.control import Message, Nothing, Operation
 from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
 from models.protocol.transfer import StoreAccess
@@ -197,24 +197,27 @@ CheckpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]  # al
 class Capture(ChangeInstance):
     """Make a checkpoint in this host's spool; the instance stands still then, until it is destroyed or the checkpoint given up.
 
-    live: it goes on by itself as soon as nothing more has to be read of it.
+    live: it goes on by itself as soon as nothing more has to be read of it. run: the id of the one that goes on.
     """
 
     checkpoint: CheckpointId
     life: Life
     live: bool = False
+    run: CheckpointId | None = None
 
 
 class RestoreCheckpoint(Message):
     """Bring a checkpoint of this host's spool to life. create: as what; next_message: see `models.protocol.conductor.Restore`.
 
-    parameters: other values, for what is started from now on in the run that goes on.
+    parameters: other values, for what is started from now on in the run that goes on, whose id is run. came: told among the events.
     """
 
     checkpoint: CheckpointId
     create: Create
     next_message: int | None = None
     parameters: dict[str, str] = {}
+    run: CheckpointId | None = None
+    came: Came | None = None
 
 
 class CheckpointRestored(Message):

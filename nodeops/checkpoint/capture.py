@@ -38,9 +38,10 @@ EVENT_S = 10.0
 Progress = Callable[[str, int, int], None]
 
 
-def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress, *, live: bool = False) -> Captured:
+def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress, *, live: bool = False,
+            begin: Path | None = None) -> Captured:
     """The caller holds the instance. When this returns, spool.root is a checkpoint, and the instance stands still: then either
-    `go_on_in_place`, or `nodeops.destroy`. live: it goes on as soon as nothing of it has to be read any more.
+    `go_on_in_place`, or `nodeops.destroy`. live: it goes on as soon as nothing of it has to be read any more. begin: of its run.
     Whatever goes wrong, the instance goes on, and nothing is left in the spool.
 
     Raises Conflict for what cannot be checkpointed, before anything is stopped; HostProblem.
@@ -59,6 +60,8 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     later_ns = dict.fromkeys(names, 0)
     try:
         shutil.copyfile(layout.spec, spool.spec)
+        if begin is not None and begin.exists():
+            shutil.copyfile(begin, spool.run)
         copy_tree(layout.datastore, spool.datastore, share=True)
         carried = programs.save(layout, [node.name for node in nodes if node.kind == "container"], spool)
         if not live:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.errors import Conflict, Corrupt, HostProblem, TimedOut
-from models.protocol.checkpoint import CheckpointManifest, NodeManifest, SavedMachine
+from models.protocol.checkpoint import Came, CheckpointManifest, NodeManifest, SavedMachine
 from models.protocol.host import DAEMONS, Create
 from models.routes import Routing
 from models.settings import settings
@@ -95,8 +95,8 @@ class Revival:
         return {name: manifest.frozen_after_ns for name, manifest in self.manifests.items()}
 
 
-def restore(spool: Spool, wanted: Create, progress: Progress, *, next_message: int | None = None) -> Restored:
-    """wanted: as what it comes back; its spec must be the checkpoint's. next_message: see `models.protocol.conductor.Restore`.
+def restore(spool: Spool, wanted: Create, progress: Progress, *, next_message: int | None = None, came: Came | None = None) -> Restored:
+    """wanted: as what it comes back; its spec must be the checkpoint's. next_message, came: see `models.protocol.conductor.Restore`.
 
     Whatever goes wrong, nothing of the instance is left on the host, and the checkpoint is as it was. Raises Corrupt and HostProblem
     before anything is made if it can be known then.
@@ -110,7 +110,7 @@ def restore(spool: Spool, wanted: Create, progress: Progress, *, next_message: i
             raise Conflict("the instance stands on this host", where=wanted.instance, next="Swap it out first, or restore under a new id")
         clear(layout)
         try:
-            return _revive(revival, next_message, progress)
+            return _revive(revival, next_message, came, progress)
         except BaseException as error:
             clear(layout, entirely=True)
             if isinstance(error, OSError):
@@ -142,7 +142,7 @@ def _examine(layout: InstanceLayout, spool: Spool, wanted: Create) -> Revival:
     return Revival(layout, spool, checkpoint, nodes, manifests, programs.load(spool, manifests), wanted)
 
 
-def _revive(revival: Revival, next_message: int | None, progress: Progress) -> Restored:
+def _revive(revival: Revival, next_message: int | None, came: Came | None, progress: Progress) -> Restored:
     layout, wanted, nodes = revival.layout, revival.wanted, revival.nodes
     daemons_wanted = DAEMONS if revival.checkpoint.conducted else DAEMONS[:1]
     record = InstanceRecord(instance=wanted.instance, name=wanted.name, project=wanted.project, state="creating", fence=wanted.fence,
@@ -163,7 +163,7 @@ def _revive(revival: Revival, next_message: int | None, progress: Progress) -> R
         daemons.await_ready(layout, daemon)
     if revival.checkpoint.conducted:
         with ConductorClient(layout) as conductor:
-            conductor.restore(revival.spool.conductor, next_message)
+            conductor.restore(revival.spool.conductor, next_message, came)
     machines = vm_nodes.bring_back(layout, wanted.spec, revival.vms, {name: revival.spool.node(name) for name in revival.machines},
                                    revival.machines, wanted.images)
     journal.made(Process(role=f"init {name}", identity=identity) for name, identity in machines.items())

@@ -94,6 +94,11 @@ class Spool:
     def conductor(self) -> Path:
         return self.root / "conductor"
 
+    @property
+    def run(self) -> Path:
+        """There only if a run went on."""
+        return self.root / "run.json"
+
     def node(self, name: str) -> NodeSpool:
         return NodeSpool(self.root / "nodes" / name)
 

@@ -12,7 +12,7 @@ from models.errors import NotWhole, SwapbedError, TimedOut
 from models.protocol.checkpoint import Captured, Requirements
 from models.protocol.host import Capture, CheckpointRestored, Create, RestoreCheckpoint
 from models.settings import settings
-from nodeops import cgroups
+from nodeops import cgroups, run_files
 from nodeops.checkpoint import requirements
 from nodeops.checkpoint.capture import capture, go_on_in_place
 from nodeops.checkpoint.criu import orphans
@@ -46,10 +46,11 @@ def make(wanted: Capture, progress: Progress) -> Captured:
             return Captured(manifest=spool.read())
         if spool.root.exists():
             _give_up(layout, spool)
+        begin = run_files.begin_of(wanted.run) if wanted.run else None
         try:
             spool.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             spool.boot.write_text(boot_id())
-            return capture(layout, spool, wanted.life, progress, live=wanted.live)
+            return capture(layout, spool, wanted.life, progress, live=wanted.live, begin=begin)
         except BaseException:
             spool.boot.unlink(missing_ok=True)
             raise
@@ -63,7 +64,9 @@ def bring_back(wanted: RestoreCheckpoint, progress: Progress) -> CheckpointResto
     spool = spool_of(wanted.checkpoint)
     if wanted.parameters:
         rebind(spool, wanted.parameters)
-    restored = restore(spool, wanted.create, progress, next_message=wanted.next_message)
+    if wanted.run and spool.run.exists():
+        run_files.begin_as(wanted.run, spool.run)
+    restored = restore(spool, wanted.create, progress, next_message=wanted.next_message, came=wanted.came)
     return CheckpointRestored(late_ns=restored.late_ns, waited_ns=restored.waited_ns, attempts=restored.attempts)
 
 

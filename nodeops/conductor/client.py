@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from models.errors import TimedOut
 from models.events import Arguments
+from models.protocol.checkpoint import Came
 from models.protocol.conductor import (
     OPERATIONS,
     ActivityLine,
@@ -113,8 +114,8 @@ class ConductorClient:
     def save(self, directory: Path) -> None:
         self._control.call("save", Save(path=str(directory)), Nothing)
 
-    def restore(self, directory: Path, next_message: int | None = None) -> None:
-        self._control.call("restore", Restore(path=str(directory), next_message=next_message), Nothing)
+    def restore(self, directory: Path, next_message: int | None = None, came: Came | None = None) -> None:
+        self._control.call("restore", Restore(path=str(directory), next_message=next_message, came=came), Nothing)
 
     def reload(self) -> None:
         self._control.call("reload", Nothing(), Nothing)

@@ -176,7 +176,7 @@ class Operations:
         return Nothing()
 
     def restore(self, wanted: Restore) -> Nothing:
-        self.suspension.restore(wanted.path, wanted.next_message)
+        self.suspension.restore(wanted.path, wanted.next_message, wanted.came)
         return Nothing()
 
     def reload(self, _: Nothing) -> Nothing:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from models.errors import Conflict, Corrupt
+from models.protocol.checkpoint import Came
 from models.protocol.conductor import ActivityLine, OutboxLine, Suspended
 from nodeops.conductor.happenings import Noted, Tick
 from nodeops.conductor.ledger import Ledger
@@ -21,6 +22,7 @@ STATE, EVENTS, OUTBOX = "conductor.json", "events.jsonl", "outbox.jsonl"
 class Suspension:
     def __init__(self, service: Service, waiting: Waiting):
         self.service, self.waiting = service, waiting
+        self._came: Came | None = None
 
     def suspend(self, monotonic_ns: int | None) -> Suspended | Deferred:
         """What is due up to that instant is still fired; its orders are given after `resume` if there is no time for them any more."""
@@ -40,7 +42,8 @@ class Suspension:
         service.clock.resume(monotonic_ns)
         service.nodes.held = False
         service.nodes.retry_now(list(service.nodes.links))
-        service.tell(Noted, about="resumed")
+        service.tell(Noted, about="resumed", detail=self._came.model_dump(exclude_none=True) if self._came else {})
+        self._came = None
 
     def save(self, path: str) -> None:
         """Into an existing directory."""
@@ -52,7 +55,7 @@ class Suspension:
             ledger.flush()
             shutil.copyfile(ledger.path, directory / name)
 
-    def restore(self, path: str, next_message: int | None) -> None:
+    def restore(self, path: str, next_message: int | None, came: Came | None) -> None:
         """Go on from what was saved, on this host's clock as it stands."""
         service, directory = self.service, Path(path)
         self._must_stand_still()
@@ -68,6 +71,7 @@ class Suspension:
             service.outbox = _replaced(service.outbox, directory / OUTBOX, OutboxLine)
         self._fill_outbox(max(next_message or 0, service.outbox.count))
         saved.state.next_message = service.outbox.count
+        self._came = came
         captures = list(saved.captures)
         service.memory.replace(saved, service.spec)
         service.network.capture_again(captures)

@@ -10,6 +10,8 @@ from swapbed.cli import completion
 from swapbed.cli.options import FormatOption, InstanceArgument, ParameterOption
 from swapbed.present.output import Format, print_json, print_text
 
+BackOption = Annotated[str | None, typer.Option("--host", metavar="HOST",
+                                                help="where it goes on; default: where it was, or another host if that cannot have it")]
 CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="an id, INSTANCE/EPOCH, or INSTANCE for its newest")]
 group = typer.Typer(no_args_is_help=True, help="What instances were at an instant.")
 
@@ -30,14 +32,14 @@ def swapout(instance: InstanceArgument, output: FormatOption = Format.TABLE) -> 
 
 def swapin(instance: InstanceArgument,
            checkpoint: Annotated[str | None, typer.Option(metavar="CHECKPOINT", help="an earlier one of the same run")] = None,
-           output: FormatOption = Format.TABLE) -> None:
+           host: BackOption = None, output: FormatOption = Format.TABLE) -> None:
     """Have an instance that was swapped out go on."""
     from swapbed.living import swapping
     from swapbed.present import instances
     from swapbed.present.progress import progress
 
     with progress() as report:
-        known = swapping.swapin(instance, checkpoint=checkpoint, report=report)
+        known = swapping.swapin(instance, checkpoint=checkpoint, host=host, report=report)
     if output is Format.JSON:
         print_json(instances.of(known))
     else:
@@ -65,7 +67,7 @@ def handoff(leaving: Annotated[str, typer.Argument(metavar="OUT", help="an insta
 
 def fork(checkpoint: CheckpointArgument, parameters: ParameterOption = None,
          name: Annotated[str | None, typer.Option("--name", "-n", help="a DNS label; default: the template's with a number")] = None,
-         output: FormatOption = Format.TABLE) -> None:
+         host: BackOption = None, output: FormatOption = Format.TABLE) -> None:
     """Start a checkpoint as a new instance beside the living one.
 
     Values given with -S hold for all that is started in it from now on; what runs in it already keeps the values it was started with.
@@ -76,7 +78,7 @@ def fork(checkpoint: CheckpointArgument, parameters: ParameterOption = None,
     from swapbed.sources.source import assignments
 
     with progress() as report:
-        known = checkpoint_verbs.fork(checkpoint, name=name, parameters=assignments(parameters), report=report)
+        known = checkpoint_verbs.fork(checkpoint, name=name, parameters=assignments(parameters), host=host, report=report)
     if output is Format.JSON:
         print_json(instances.of(known))
     else:

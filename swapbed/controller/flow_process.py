@@ -29,6 +29,7 @@ from models.protocol.launch import CANCEL
 from tasks.progress import listening
 
 CANCELLING_PERIOD_S = 2.0
+PLACING = ("instantiate", "swapin", "fork")  # flows of instances that are on no host yet
 CONTEXT = multiprocessing.get_context("forkserver")
 # Prefect imports its engines at the first run of a flow.
 ENGINES = ("prefect.flow_engine", "prefect.task_engine", "prefect.engine", "prefect.telemetry.run_telemetry", "prefect.concurrency.context",
@@ -92,7 +93,7 @@ def _expect_agents(flow: str, ids: Mapping[str, str]) -> None:
     from tasks.sessions import expect
 
     load(flow)  # one that there is not is what to tell first
-    for host in likely_hosts(ids, to_be_placed=flow == "instantiate"):
+    for host in likely_hosts(ids, to_be_placed=flow in PLACING):
         expect(host)
 
 

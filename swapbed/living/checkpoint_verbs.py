@@ -19,7 +19,7 @@ from models.tables import Checkpoint, Instance
 from models.templates import load_spec
 from storage.store import Store
 from swapbed import subjects
-from swapbed.lifecycle import Known, find, pass_on, project
+from swapbed.lifecycle import Known, find, host_named, pass_on, project
 from swapbed.living.runs import checked
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import user
@@ -112,17 +112,20 @@ def create(instance: str, *, report: Report = quiet) -> KnownCheckpoint:
     return find_checkpoint(str(done["checkpoint_id"]))
 
 
-def fork(checkpoint: str, *, name: str | None = None, parameters: Mapping[str, Any] | None = None, report: Report = quiet) -> Known:
+def fork(checkpoint: str, *, name: str | None = None, parameters: Mapping[str, Any] | None = None, host: str | None = None,
+         report: Report = quiet) -> Known:
     """A new instance that goes on from there beside the other, with the same addresses inside; returns when it does.
 
-    parameters: for all that is started in it from now on; what runs already keeps the values it was started with.
+    parameters: for all that is started in it from now on; what runs already keeps the values it was started with. host: where; default:
+    where the checkpoint was made, or another host if that is gone, drained, full or unsuited.
     """
     chosen = find_checkpoint(checkpoint)
+    place = {} if host is None else {"host_id": host_named(host)}
     server.ensure()
     with writing() as session:
         values = checked(load_spec(session, chosen.row.spec_id), parameters or {}, chosen.row.id)
         made = define_fork(session, chosen.row, created_by=user(), name=name, parameters=values)
-    launch("fork", pass_on(report), instance_id=made.id)
+    launch("fork", pass_on(report), instance_id=made.id, **place)
     return find(made.id)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swapbed.lifecycle import Known, find, pass_on
+from swapbed.lifecycle import Known, find, host_named, pass_on
 from swapbed.living.checkpoint_verbs import find_checkpoint
 from swapbed.present.progress import Report, quiet
 from swapbed.serving.launch import launch
@@ -16,11 +16,16 @@ def swapout(name: str, *, report: Report = quiet) -> Known:
     return find(name)
 
 
-def swapin(name: str, *, checkpoint: str | None = None, report: Report = quiet) -> Known:
-    """Returns when the instance goes on. checkpoint: an earlier one of its own to go on from; default: as it was swapped out."""
+def swapin(name: str, *, checkpoint: str | None = None, host: str | None = None, report: Report = quiet) -> Known:
+    """Returns when the instance goes on. checkpoint: an earlier one of its own to go on from; default: as it was swapped out.
+
+    host: where; default: on the host that it left, or another if that is gone, drained, full or unsuited.
+    """
     ids = {"instance_id": find(name).row.id}
     if checkpoint is not None:
         ids["checkpoint_id"] = find_checkpoint(checkpoint).row.id
+    if host is not None:
+        ids["host_id"] = host_named(host)
     launch("swapin", pass_on(report), **ids)
     return find(name)
 

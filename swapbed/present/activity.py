@@ -32,6 +32,9 @@ def _what(line: ActivityLine) -> str:
         return f"recording '{line.detail.get('name', '')}': {line.detail.get('action', '')}"
     if line.kind == "node-back":
         return "is back, made anew" if line.detail.get("anew") else "is back"
+    if line.kind == "resumed" and "host" in line.detail:
+        before = line.detail.get("host_before", line.detail["host"])
+        return f"resumed on {line.detail['host']}" + (f", was on {before}" if before != line.detail["host"] else "")
     if line.kind == "wires-back":
         return "the wires are back"
     return line.kind + _outcome(line)

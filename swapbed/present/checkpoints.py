@@ -74,6 +74,8 @@ def details(one: CheckpointShown) -> list[RenderableType]:
     if costs.stood_ns is not None:
         steps = ", ".join(f"{step} {units.duration(taken / 1e9)}" for step, taken in costs.steps_ns.items())
         parts.append(f"the instance stood still for {units.duration(costs.stood_ns / 1e9)}: {steps}")
+    if costs.host:
+        parts.append(f"captured on {costs.host}")
     if costs.copying:
         parts.append(f"nodes' files: {costs.copying}; memory: written by CRIU")
     if costs.parts:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import shutil
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,35 +13,15 @@ from models.protocol.host import ChangeInstance, Create, DoctorReport, InstanceS
 from nodeops.init.files import NodeFiles
 from nodeops.instance import layout_of
 from nodeops.session import HostSession, OverSsh
-from tests.nodeops.instances import assert_nothing_left, lan_spec, wait_until
+from tests.nodeops.instances import assert_nothing_left, lan_spec
+from tests.ssh_hosts import first_in_path, ssh_hosts
 
 
 @pytest.fixture
-def over_ssh(state_dir: Path, tmp_path: Path) -> Iterator[OverSsh]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
-    Path("/run/sshd").mkdir(exist_ok=True)
-    configuration = (f"ListenAddress 127.0.0.1:{port}\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/authorized\nPidFile none\n"
-                     "StrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nPrintMotd no\n")
-    (tmp_path / "sshd").write_text(configuration)
-    server = subprocess.Popen([shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", tmp_path / "sshd"], stderr=subprocess.DEVNULL)
-    options = ("-F", "none", "-p", str(port), "-i", str(tmp_path / "user"), "-o", f"UserKnownHostsFile={tmp_path}/known",
-               "-o", "StrictHostKeyChecking=accept-new")
-    try:
-        wait_until(lambda: _listens(port))
-        yield OverSsh(f"{getpass.getuser()}@127.0.0.1", sys.executable, options,
-                      {"SWAPBED_STATE_DIR": str(state_dir), "PYTHONPATH": str(Path(__file__).parents[2])})
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def over_ssh(state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OverSsh]:
+    with ssh_hosts(tmp_path, far=state_dir) as commands:
+        monkeypatch.setenv("PATH", first_in_path(commands))
+        yield OverSsh("far", str(tmp_path / "far.python"))
 
 
 def test_an_instance_over_ssh(over_ssh: OverSsh, tmp_path: Path) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import stat
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +16,7 @@ from storage.verification import verify_packs
 from tasks import store_access
 from tasks.sessions import HostReference
 from tasks.store_access import gate
+from tests.ssh_hosts import first_in_path, ssh_hosts
 
 HERE = HostReference(id="h-1", name="here")
 
@@ -32,29 +29,11 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ssh_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """sshd on loopback with keys of its own; returns the destination under which `tasks.store_access` reaches it."""
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
-    (tmp_path / "authorized").write_text((tmp_path / "user.pub").read_text())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    Path("/run/sshd").mkdir(mode=stat.S_IRWXU, exist_ok=True)
-    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", str(tmp_path / "host"),
-                               "-o", f"AuthorizedKeysFile={tmp_path}/authorized", "-o", "ListenAddress=127.0.0.1", "-o", "StrictModes=no",
-                               "-o", f"PidFile={tmp_path}/sshd.pid", "-o", "UsePAM=no", "-o", "PermitRootLogin=yes"],
-                              stderr=subprocess.DEVNULL)
-    monkeypatch.setattr(store_access, "SSH", ("ssh", "-i", str(tmp_path / "user"), "-p", str(port), "-o", "StrictHostKeyChecking=no",
-                                              "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"))
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if not probe.connect_ex(("127.0.0.1", port)):
-                break
-    yield "root@127.0.0.1"
-    server.terminate()
-    server.wait()
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostReference]:
+    """Another host, by the same machine's SSH server."""
+    with ssh_hosts(tmp_path, far=tmp_path) as commands:
+        monkeypatch.setenv("PATH", first_in_path(commands))
+        yield HostReference(id="h-2", name="far", address="far")
 
 
 def test_a_host_of_this_machine(state_dir: Path, tmp_path: Path, tree: Path) -> None:
@@ -69,8 +48,7 @@ def test_a_host_of_this_machine(state_dir: Path, tmp_path: Path, tree: Path) -> 
     store.catalog.on.dispose()
 
 
-def test_a_host_beyond_ssh(state_dir: Path, tree: Path, ssh_server: str) -> None:
-    far = HostReference(id="h-2", name="far", address=ssh_server)
+def test_a_host_beyond_ssh(state_dir: Path, tree: Path, far: HostReference) -> None:
     with gate() as door:
         access = door.to_store(far, "default", "i-1")
         assert access.gate != door.to_store(HERE, "default", "i-1").gate
