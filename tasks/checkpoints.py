@@ -5,11 +5,13 @@ The spool is on the host. That of this machine is read here; a host beyond SSH s
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prefect import task
 
 from models.checkpoints import checkpoint_by_id
 from models.database import reading, writing
-from models.errors import HostProblem
+from models.errors import HostProblem, SwapbedError
 from models.instances import instance_by_id
 from models.leases import Lease
 from models.manifest import Stored, TreePolicy
@@ -91,9 +93,13 @@ def resume_on_host(checkpoint_id: str, host: HostReference, lease: Lease, reason
     """The instance goes on where it stands; the checkpoint has failed. Not a task: a flow that is being cancelled gets no more of them."""
     with session_with(host) as session:
         session.do("give_up_capture", _wanted(checkpoint_id, lease), Nothing)
+    checkpoint, project = with_project(checkpoint_id)
+    if checkpoint.state is CheckpointState.DURABLE:
+        return
+    with suppress(SwapbedError):  # the store may be what has failed; it was pinned only if the flow died between that and its row
+        Store.of(project).unpin(RootKind.CHECKPOINT, checkpoint_id)
     with writing() as session:
-        if checkpoint_by_id(session, checkpoint_id).state is not CheckpointState.DURABLE:
-            transition(session, Checkpoint, checkpoint_id, CheckpointState.FAILED, lease=lease, reason=reason)
+        transition(session, Checkpoint, checkpoint_id, CheckpointState.FAILED, lease=lease, reason=reason)
 
 
 def host_of(instance_id: str) -> HostReference:

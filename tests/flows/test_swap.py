@@ -97,12 +97,13 @@ def test_a_store_that_refuses_leads_back_to_a_running_instance_and_a_damaged_one
     packs = sorted((path for path in (settings().state_dir / "store").rglob("*") if path.is_file() and path.stat().st_size > 1 << 16),
                    key=lambda path: path.stat().st_size)
     contents = {pack: pack.read_bytes() for pack in packs}
-    for pack in packs:
-        pack.unlink()
-    with pytest.raises(SwapbedError):
-        swapin(up.id)
-    assert look(up.id).state is InstanceState.SWAPPED_OUT
-    assert not list(settings().instances_dir.iterdir()) and not spooled()
+    for damaged in (True, False):
+        for pack in packs:
+            pack.write_bytes(bytes(byte ^ 1 for byte in contents[pack])) if damaged else pack.unlink()
+        with pytest.raises(SwapbedError, match="is lost"):
+            swapin(up.id)
+        assert look(up.id).state is InstanceState.SWAPPED_OUT and "chunk" in (look(up.id).reason or "")
+        assert not list(settings().instances_dir.iterdir()) and not spooled()
     for pack, content in contents.items():
         pack.write_bytes(content)
     swapin(up.id)

@@ -12,17 +12,22 @@ from pathlib import Path
 import pytest
 
 from flows import load
+from models.checkpoints import checkpoints_of
 from models.database import reading
 from models.instances import instance_by_id
 from models.settings import settings
-from models.states import InstanceState
+from models.states import CheckpointState, InstanceState
 from models.tables import Instance
+from storage.roots import RootKind
+from storage.store import Store
 from tests.flows.dying import steps
 from tests.flows.test_checkpoint import assert_goes_on
 from tests.flows.test_swap import EXPERIMENT, spooled
 
 WITH_MACHINE = EXPERIMENT.replace("b: {}", "b: {kind: vm, image: tiny, memory: 96MB}")
 UNDOING = ("resume_in_place", "back_to_swapped_out")  # called only when something else goes wrong
+WITHIN = {"swapout": [("tasks.checkpoints:transition", "1"), ("tasks.checkpoints:transition", "2")],
+          "swapin": [("tasks.restoring:go_back", "1")], "checkpoint": []}  # in transactions that are never committed
 REST = {"swapout": InstanceState.UP, "swapin": InstanceState.SWAPPED_OUT, "checkpoint": InstanceState.UP}
 
 
@@ -40,9 +45,9 @@ def up(define: Callable[..., Instance]) -> Iterator[Instance]:
     assert not list(settings().instances_dir.iterdir()) and not spooled()
 
 
-def dies(flow: str, instance: Instance, step: str) -> bool:
+def dies(flow: str, instance: Instance, step: str, number: str) -> bool:
     """False: it never came to that step, and ended well."""
-    done = subprocess.run([sys.executable, "-m", "tests.flows.dying", flow, instance.id, step, "1"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "tests.flows.dying", flow, instance.id, step, number], capture_output=True, text=True)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr[-2000:]
     return done.returncode != 0
 
@@ -52,28 +57,34 @@ def state(instance: Instance) -> InstanceState:
         return instance_by_id(session, instance.id).state
 
 
+def durable(instance: Instance) -> set[str]:
+    with reading() as session:
+        return {each.id for each in checkpoints_of(session, instance.id) if each.state is CheckpointState.DURABLE}
+
+
 def in_state(instance: Instance, wanted: InstanceState) -> None:
     if state(instance) is not wanted:
         load("swapin" if wanted is InstanceState.UP else "swapout")(instance.id)
     assert state(instance) is wanted
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("flow", REST)
 def test_killed_after_each_step(flow: str, up: Instance, until: Callable[..., None]) -> None:
     table = [step for step in steps(import_module(f"flows.{flow}")) if step not in UNDOING]
     assert len(table) >= 4
     killed = []
-    for step in table:
+    for step, number in [*((step, "1") for step in table), *WITHIN[flow]]:
         in_state(up, REST[flow])
-        if dies(flow, up, step):
+        if dies(flow, up, step, number):
             killed.append(step)
             load("recover")(up.id)
         assert state(up) in (InstanceState.UP, InstanceState.SWAPPED_OUT) and not spooled()
+        assert {root.name for root in Store.of(settings().project).roots(RootKind.CHECKPOINT)} == durable(up)
         if state(up) is InstanceState.SWAPPED_OUT:
             assert not list(settings().instances_dir.iterdir())
         else:
             assert_goes_on(up, until)
-    assert len(killed) >= 4, "too few of its steps were reached"
+    assert len(killed) >= 4 + len(WITHIN[flow]), "too few of its steps were reached"
     in_state(up, InstanceState.UP)
     assert_goes_on(up, until)
