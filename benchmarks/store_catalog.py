@@ -99,7 +99,7 @@ def measure(report: Report, which: str, on: Engine, millions: list[float]) -> No
 
 
 def project(report: Report, which: str, millions: list[float], found: dict[str, list[float]]) -> None:
-    """Rates on double-logarithmic paper, along a straight line through the last two sizes, if it falls; bytes per chunk stay what they are."""
+    """Rates on double-logarithmic paper, on a straight line through the last two sizes, if it falls; bytes per chunk stay as they are."""
     if len(millions) > 1:
         steps = math.log(PROJECTED_MILLIONS / millions[-1]) / math.log(millions[-1] / millions[-2])
         then = {what: values[-1] * min(1.0, (values[-1] / values[-2]) ** steps) for what, values in found.items()}
