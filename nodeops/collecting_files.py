@@ -13,7 +13,7 @@ from nodeops.init.client import InitClient
 from nodeops.init.files import NodeFiles
 from nodeops.layout import NodeLayout
 from nodeops.reach import init_socket
-from nodeops.staging import Staged, Staging
+from nodeops.staging import NO_FILE, Staged, Staging
 from nodeops.vm import ports
 
 OURS = ("swapbed/logs/", "swapbed/archive/", "swapbed/runs/", "swapbed/run/")  # kept otherwise, or nobody's
@@ -105,7 +105,7 @@ def _take(files: NodeFiles, path: str, target: Path, staged: Staged) -> None:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        staged.left_out += files.get(path, place)
+        staged.left_out += [f"{what}: {NO_FILE}" for what in files.get(path, place)]
     except NotFound:  # gone meanwhile
         return
     found = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file() and not file.is_symlink()]

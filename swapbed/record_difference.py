@@ -9,6 +9,7 @@ from models.manifest import Difference
 from models.protocol.control import Message
 from models.recorded import OWN_FILES, Agents, RecordedEvent
 from models.tables import Record
+from swapbed.present import html
 from swapbed.present.file_names import printable
 from tasks.record_trees import recorded, tree_of
 
@@ -38,6 +39,14 @@ class RecordDifference(Message):
     def same(self) -> bool:
         """Whether the two runs were told the same, and the same happened; values and files of real programs may differ all the same."""
         return not self.facts and not self.events
+
+    def _repr_html_(self) -> str:
+        parts = [html.heading(title) + html.table(("what", "first", "second"), [(one.name, one.before, one.after) for one in changes])
+                 for title, changes in (("Told and found", self.facts), ("Reported", self.results), ("Happened", self.events)) if changes]
+        if self.files:
+            parts.append(html.heading("Files") + html.table(("file", "change", "what", "first", "second"), [
+                (one.path, one.change, ", ".join(one.what), one.size_before, one.size_after) for one in self.files]))
+        return "".join(parts) or html.heading("both were told the same, and the same happened in them")
 
 
 def difference(before: Record, after: Record) -> RecordDifference:

@@ -151,7 +151,7 @@ class Record:
         Default: an archive or, for .zip, a crate, if target ends like one; else a directory.
         """
         place = Path(target)
-        record_export.export(self.known.row, place, record_export.Form(form) if form else None, checkpoints=checkpoints)
+        record_export.export(self.known.row, place, record_export.form_named(form) if form else None, checkpoints=checkpoints)
         return place
 
     def plot(self, path: Path | str | None = None) -> RecordPicture:

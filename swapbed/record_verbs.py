@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func
+from sqlalchemy import and_, exists, func, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -45,7 +45,8 @@ class Known:
 
 
 def find(text: str) -> Known:
-    """By id, `INSTANCE/RUN`, or INSTANCE for its last run. Of instances with the same name the last; of revisions the newest."""
+    """By id, `INSTANCE/RUN`, or INSTANCE for its last run. Of instances with the same name the last; of revisions the newest that is not
+    expunged, if there is one."""
     mine = project()
     with reading() as session:
         row = session.get(Record, text)
@@ -62,7 +63,8 @@ def _by_run(session: Session, mine: Project, text: str) -> Record:
         if not number.isdigit():
             raise NotFound("no such record", where=text, next="Name it like INSTANCE/2 for run 2, or by its id")
         query = query.where(Run.number == int(number))
-    newest = query.order_by(col(Instance.created_at).desc(), col(Run.number).desc(), col(Record.revision).desc())
+    newest = query.order_by(col(Instance.created_at).desc(), col(Run.number).desc(), col(Record.expunged_at).is_(None).desc(),
+                            col(Record.revision).desc())
     row = session.exec(newest).first()
     if row is None:
         runs = (select(Run.id).join(Instance, col(Run.instance_id) == Instance.id)
@@ -102,9 +104,11 @@ def _listed(mine: Project, instance: str | None, revisions: bool, hidden: bool) 
     if instance is not None:
         query = query.where((col(Instance.name) == instance) | (col(Instance.id) == instance))
     if not revisions:
-        later = aliased(Record)
-        newer = exists().where(col(later.run_id) == Record.run_id, col(later.revision) > Record.revision)
-        query = query.where(~(newer if hidden else newer.where(col(later.hidden_at).is_(None))))
+        other = aliased(Record)
+        there, gone = col(other.expunged_at).is_(None), col(Record.expunged_at).is_not(None)
+        better = exists().where(col(other.run_id) == Record.run_id,
+                                or_(and_(there, gone), and_(or_(there, gone), col(other.revision) > Record.revision)))
+        query = query.where(~(better if hidden else better.where(col(other.hidden_at).is_(None))))
     return query
 
 

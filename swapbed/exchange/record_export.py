@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from models.errors import Conflict, HostProblem
+from models.errors import Conflict, HostProblem, InvalidInput
 from models.tables import Record
 from swapbed.exchange.archive_files import Member, of_text, write_tar, write_zip
 from swapbed.exchange.record_crate import described
@@ -24,6 +24,13 @@ TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 class Form(StrEnum):
     ROCRATE, TAR, DIRECTORY = "rocrate", "tar", "dir"
+
+
+def form_named(name: str) -> Form:
+    """Raises InvalidInput."""
+    if name not in set(Form):
+        raise InvalidInput(f"'{name}' is no form of export", next=f"There are: {', '.join(Form)}; a crate in a .zip is 'rocrate'")
+    return Form(name)
 
 
 def form_of(target: Path) -> Form:

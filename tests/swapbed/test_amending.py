@@ -111,6 +111,17 @@ def test_a_record_named_by_its_run_is_all_its_revisions(record: Path, cli: Cli, 
         assert [row.root for row in session.exec(select(Record).where(Record.run_id == run.id))] == [None, None]
 
 
+def test_where_the_newest_revision_is_gone_the_one_before_it_is_found(record: Path, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("a remark")
+    assert cli("record", "add", "net/1", str(tmp_path / "note")).returncode == 0
+    first, second = [known.row.id for known in record_verbs.all_of(revisions=True)]
+    assert [known.row.id for known in record_verbs.all_of()] == [second] and record_verbs.find("net/1").row.id == second
+    assert cli("delete", second, "--yes").returncode == 0
+    assert [known.row.id for known in record_verbs.all_of()] == [first] and record_verbs.find("net/1").row.id == first
+    assert cli("delete", first, "--yes").returncode == 0
+    assert [known.row.id for known in record_verbs.all_of()] == [second] and record_verbs.count_of() == 1
+
+
 def test_an_open_record_that_was_deleted_is_never_closed(record: Path, cli: Cli) -> None:
     """The controller would try for ever."""
     with writing() as session:

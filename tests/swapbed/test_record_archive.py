@@ -140,10 +140,13 @@ def test_a_crate_says_what_ran_with_what_and_what_came_of_it(exported: Path) -> 
 
 def test_a_zip_holds_a_crate_but_not_every_name(exported: Path, tmp_path: Path, state_dir: Path) -> None:
     record = swapbed.import_record(exported / "a.tar")
+    with pytest.raises(InvalidInput, match="'zip' is no form"):
+        record.export(tmp_path / "x", "zip")  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="UTF-8"):
         record.export(tmp_path / "x.zip")
     assert list(tmp_path.iterdir()) == [], "nothing half-made stays"
     clean = record.remove("nodes/a/archive/" + "na\udcefve")
+    assert "na\\xefve" in record.diff(clean)._repr_html_() and "the same happened" in clean.diff(clean)._repr_html_()
     clean.export(tmp_path / "x.zip")
     clean.export(tmp_path / "y.zip")
     assert (tmp_path / "x.zip").read_bytes() == (tmp_path / "y.zip").read_bytes()
