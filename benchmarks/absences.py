@@ -32,7 +32,7 @@ from nodeops.wires.client import WiresClient
 FENCE = 1
 CRIU_OPTIONS = ("-v2", "-o", "log", "--tcp-established", "--file-locks", "--link-remap", "--manage-cgroups=ignore", "--ghost-limit", "4G",
                 "--network-lock", "nftables")
-Absence = Callable[[InstanceLayout, Spec, float], object]
+Absence = Callable[[InstanceLayout, Spec, float], Restored | None]
 
 
 def nothing(layout: InstanceLayout, spec: Spec, seconds: float) -> None:

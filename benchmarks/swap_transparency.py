@@ -22,6 +22,7 @@ from benchmarks.noticing import CLOCKS, Kind, Received, Sent, Wake, of_kind
 from benchmarks.table import PAGE, Report, Row
 from models.protocol.host import ChangeInstance, Create, InstanceStatus
 from models.spec import Lan, Shaping, Spec
+from nodeops.checkpoint.restore import Restored
 from nodeops.instance import layout_of
 from nodeops.session import Here, HostSession
 
@@ -43,13 +44,15 @@ class Case:
 
 @dataclass
 class Seen:
-    """asked_s: when the absence was asked for, in seconds since the programs began. twice: segments that the receiver had already."""
+    """asked_s: when the absence was asked for, in seconds since the programs began. twice: segments that the receiver had already.
+    restored: of a swap."""
 
     asked_s: float
     wakes: list[Wake]
     sent: list[Sent]
     received: list[Received]
     twice: int
+    restored: Restored | None
 
     @property
     def gap_s(self) -> float:
@@ -106,14 +109,14 @@ def observe(case: Case, seconds: float) -> Seen:
             begun = time.monotonic()
             time.sleep(BEFORE_S)
             asked_s = time.monotonic() - begun
-            case.absence(layout, spec, seconds)
+            restored = case.absence(layout, spec, seconds)
             time.sleep(AFTER_S)
             found = [noticing.written(layout, node, name, 3 * lasting_s) for node, name in
                      (("n0", "wakes"), ("n0", "sent"), ("n1", "received"))]
             twice = noticing.segments_twice(layout, "n1")
         finally:
             session.call("destroy", ChangeInstance(instance="i-benchmark", fence=FENCE + 1))
-    return Seen(asked_s, noticing.wakes(found[0]), noticing.sent(found[1]), noticing.received(found[2]), twice)
+    return Seen(asked_s, noticing.wakes(found[0]), noticing.sent(found[1]), noticing.received(found[2]), twice, restored)
 
 
 def cases(seconds: float) -> list[Case]:
@@ -134,15 +137,19 @@ def rows(report: Report, name: str, one: Seen, calm: Seen) -> None:
     report.add(Row(f"{name}: segments sent again", "", [one.again]))
     report.add(Row(f"{name}: segments that arrived twice", "", [one.twice]))
     report.add(Row(f"{name}: numbers and bytes lost, doubled or out of order", "", [one.wrong]))
-    before = [sample for sample in one.sent if sample not in one.afterwards()]
-    report.add(Row(f"{name}: least congestion window since the absence", "segments", [min(each.window for each in one.afterwards())],
-                   [before[-1].window], "before"))
-    report.add(Row(f"{name}: greatest smoothed round-trip time since the absence", "ms",
-                   [max(each.round_trip_ms for each in one.afterwards())], [before[-1].round_trip_ms], "before"))
+    after = one.afterwards()
+    before = one.sent[-len(after) - 1]
+    report.add(Row(f"{name}: least congestion window since the absence", "segments", [min(each.window for each in after)], [before.window],
+                   "before"))
+    report.add(Row(f"{name}: greatest smoothed round-trip time since the absence", "ms", [max(each.round_trip_ms for each in after)],
+                   [before.round_trip_ms], "before"))
     hundredths = quantiles(one.steps_ms(), n=100)
     report.notes.append(f"{name}: steps of CLOCK_MONOTONIC, 1st, 10th, 50th, 90th, 99th percentile and the five largest: "
                         + ", ".join(f"{hundredths[part - 1]:.1f}" for part in (1, 10, 50, 90, 99)) + "; "
                         + ", ".join(f"{step:.1f}" for step in sorted(one.steps_ms())[-5:]) + " ms")
+    if one.restored is not None:
+        report.notes.append(f"{name}: let go {one.restored.late_ns / 1e6:.2f} ms later than planned, at attempt {one.restored.attempts}; "
+                            f"restored connections had stood for {one.restored.waited_ns / 1e6:.0f} ms")
 
 
 def draw(seen: dict[str, Seen], picture: Path) -> None:
@@ -158,7 +165,7 @@ def draw(seen: dict[str, Seen], picture: Path) -> None:
             for axes, (at, values) in zip(line, _curves(one), strict=True):
                 axes.plot(at, values, linewidth=1)
                 axes.axvline(one.asked_s, color="black", linestyle=":", linewidth=1)
-            line[0].lines[0].set(linestyle="none", marker=".", markersize=2)
+            line[0].lines[0].set(linestyle="none", marker=".", markersize=2, rasterized=True)
             line[0].set_title(name, loc="left", fontweight="bold")
         for column, label in enumerate(COLUMNS):
             table[0][column].annotate(label, (0.5, 1.25), xycoords="axes fraction", ha="center")
@@ -169,7 +176,7 @@ def draw(seen: dict[str, Seen], picture: Path) -> None:
                 axes.set_yscale("log")
                 axes.yaxis.set(major_locator=LogLocator(subs=(1, 3)), major_formatter="{x:g}", minor_formatter=NullFormatter())
         figure.supxlabel("seconds of the node's own CLOCK_MONOTONIC; dotted: when the absence was asked for", fontsize=8)
-        figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
+        figure.savefig(picture, dpi=150, metadata={"Date": None} if picture.suffix == ".svg" else None)
 
 
 def _curves(one: Seen) -> list[tuple[list[float], list[float]]]:
