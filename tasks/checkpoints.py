@@ -11,7 +11,7 @@ from prefect import task
 
 from models.checkpoints import checkpoint_by_id
 from models.database import reading, writing
-from models.errors import HostProblem, SwapbedError
+from models.errors import Conflict, SwapbedError
 from models.instances import instance_by_id
 from models.leases import Lease
 from models.manifest import Stored, TreePolicy
@@ -103,10 +103,12 @@ def resume_on_host(checkpoint_id: str, host: HostReference, lease: Lease, reason
 
 
 def host_of(instance_id: str) -> HostReference:
-    """The one that it is on. Raises HostProblem."""
+    """The one that it is on. Raises Conflict."""
     hosts = hosts_of(instance_id)
     if not hosts:
-        raise HostProblem("the instance is on no host", where=instance_id)
+        with reading() as session:
+            instance = instance_by_id(session, instance_id)
+        raise Conflict(f"the instance is {instance.state.replace('_', ' ')}, and on no host", where=instance.name)
     return hosts[0]
 
 

@@ -91,7 +91,7 @@ def placed_and_up(instance_id: str, lease: Lease) -> None:
 def be_placed_and_up(session: Session, instance_id: str, lease: Lease) -> None:
     for place in placements(session, instance_id):
         place.state = PlacementState.PLACED
-    transition(session, Instance, instance_id, InstanceState.UP, lease=lease, up_at=now())
+    transition(session, Instance, instance_id, InstanceState.UP, lease=lease, up_at=now(), reason=None)
 
 
 def forget_placements(session: Session, instance_id: str) -> None:

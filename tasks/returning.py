@@ -19,9 +19,10 @@ from tasks.places import forget_placements, place_on
 from tasks.provisions import provisioned
 from tasks.restoring import as_what
 from tasks.sessions import HostReference, session_with
+from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
 
-@task(task_run_name="choose a host")
+@task(task_run_name="choose a host", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
 def place_again(instance_id: str, checkpoint_id: str, lease: str, host_id: str | None = None) -> HostReference:
     """All its nodes have placements there when this returns, and the host has what the checkpoint requires; nothing else was made.
 

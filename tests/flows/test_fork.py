@@ -139,4 +139,5 @@ def test_back_to_an_earlier_instant_of_the_same_run_and_of_no_other(define: Call
     with pytest.raises(Conflict, match=r"run 1 .*is over.*fork"):
         swapin(one.id, early)
     assert look(one.id).state is InstanceState.SWAPPED_OUT
-    assert host_of(one.id)
+    with pytest.raises(Conflict, match="swapped out, and on no host"):
+        host_of(one.id)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -212,3 +215,21 @@ def test_the_host_it_left_is_gone(up: Instance, tmp_path: Path, far_hosts: dict[
     (tmp_path / "farther.python").unlink()
     load("destroy")(up.id)
     assert look(up.id).state is InstanceState.DESTROYED
+
+
+@pytest.mark.parametrize(("flow", "step", "then"), [
+    ("swapout", "capture_on_host", InstanceState.UP), ("swapout", "store_checkpoint", InstanceState.SWAPPED_OUT),
+    ("swapin", "place_again", InstanceState.SWAPPED_OUT), ("swapin", "fetch_checkpoint", InstanceState.SWAPPED_OUT),
+    ("swapin", "restore_on_host", InstanceState.SWAPPED_OUT)])
+def test_flows_that_die_leave_nothing_there(flow: str, step: str, then: InstanceState, up: Instance, far_hosts: dict[str, Path],
+                                            look: Callable[[str], Instance], until: Callable[..., None]) -> None:
+    if flow == "swapin":
+        load("swapout")(up.id)
+    done = subprocess.run([sys.executable, "-m", "tests.flows.dying", flow, up.id, step, "1"], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    load("recover")(up.id)
+    assert look(up.id).state is then and not any(spooled(place) for place in far_hosts.values())
+    if then is InstanceState.SWAPPED_OUT:
+        assert not list(far_hosts["far"].glob("instances/*"))
+        load("swapin")(up.id)
+    goes_on(up, until)
