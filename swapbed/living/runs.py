@@ -80,7 +80,7 @@ def stop(instance: str, *, report: Report = quiet) -> Run:
         row = find_instance(session, mine, instance)
         run = current_run(session, row.id)
     if run is None:
-        raise NotFound("no run is going on", where=instance, next=f"`swapbed run start {instance}` begins one.")
+        raise NotFound("no run is going on", where=row.name, next=f"`swapbed run start {row.name}` begins one")
     launch("stop_run", pass_on(report), run_id=run.id)
     return by_id(run.id)
 
