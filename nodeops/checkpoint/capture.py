@@ -24,7 +24,7 @@ from nodeops.checkpoint.patience import with_probes, without_probes
 from nodeops.checkpoint.preflight import Found
 from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.spool import Spool
-from nodeops.checkpoint.standing_still import Cut, go_on, stand_still
+from nodeops.checkpoint.standing_still import Cut, go_on, stand_later, stand_still
 from nodeops.checkpoint.wires_state import save_wires
 from nodeops.conductor.client import ConductorClient
 from nodeops.instance import read_spec, the_record
@@ -35,6 +35,7 @@ from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
 
 EVENT_S = 10.0
+VFORK_PAUSES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # as a rule it takes less than the first
 Progress = Callable[[str, int, int], None]
 
 
@@ -72,8 +73,8 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         wall_ns = host_wall_ns(cut.instant_ns) + record.wall_shift_ns
         steps = Steps(cut.instant_ns)
         steps.done("freeze")
+        cut, found = _dumpable(layout, nodes, cut)
         later_ns = {node: frozen_ns - cut.instant_ns for node, frozen_ns in cut.frozen_ns.items()}
-        found = preflight.check(layout, nodes)
         _write_nodes(layout, spool, cut, found, carried)
         steps.done("look")
         dumped_ns = _dump(layout, spool, [node for node in nodes if node.name in found], found, progress)
@@ -103,6 +104,25 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         raise
     return Captured(manifest=manifest, stood_ns=steps.all_ns if live else None, steps_ns=steps.taken_ns,
                     copying=how_files_are_copied(spool.root))
+
+
+def _dumpable(layout: InstanceLayout, nodes: Sequence[Node], cut: Cut) -> tuple[Cut, dict[str, list[Found]]]:
+    """A process that waits for its child to execute something (vfork(2)) cannot be taken hold of, so that node stands still a little later.
+
+    Raises Conflict if that takes longer than it should.
+    """
+    for pause_s in (*VFORK_PAUSES_S, 0.0):
+        found = preflight.check(layout, nodes)
+        spawning = {node: one for node, processes in found.items() for one in processes if one.state == "D"}
+        if not spawning:
+            break
+        if pause_s:
+            cut = stand_later(layout, cut, list(spawning), pause_s)
+    else:
+        node, one = next(iter(spawning.items()))
+        raise Conflict(f"{one.name} ({one.inner}) waits for a child to execute something, and cannot be stopped", where=node,
+                       next="Try again")
+    return cut, found
 
 
 class Steps:

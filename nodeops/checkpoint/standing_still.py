@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import NotFound, TimedOut
@@ -53,6 +53,15 @@ def stand_still(layout: InstanceLayout, nodes: Sequence[str]) -> Cut:
         stopping = beside.submit(machines.stop)
         frozen_ns = freeze(_containers(layout, nodes)) | stopping.result()
     return Cut(instant_ns, instant_ns - state.origin_ns, frozen_ns)
+
+
+def stand_later(layout: InstanceLayout, cut: Cut, nodes: Sequence[str], after_s: float) -> Cut:
+    """The same cut, but these nodes, which stand still at a moment at which they cannot be dumped, run on for after_s."""
+    paths = _containers(layout, nodes)
+    for path in paths.values():
+        (path / "cgroup.freeze").write_text("0")
+    time.sleep(after_s)
+    return replace(cut, frozen_ns={**cut.frozen_ns, **freeze(paths)})
 
 
 def go_on(layout: InstanceLayout, frozen_after_ns: Mapping[str, int], at_ns: int | None = None) -> int:

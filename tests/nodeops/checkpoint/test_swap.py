@@ -189,6 +189,21 @@ def test_what_cannot_be_dumped_is_refused_by_name_and_goes_on(make: Make, spool:
 
 
 @pytest.mark.timeout(60)
+def test_a_process_that_waits_for_its_child_to_execute_something(make: Make, spool: Spool) -> None:
+    """Nothing can stop one within vfork(2), so its node stands still when that is over."""
+    layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
+    flow(layout)
+    clone, as_vfork = 56, 0x4011  # CLONE_VFORK | SIGCHLD
+    start(layout, "b", f"import ctypes, os, time\nos.setsid()\nif ctypes.CDLL(None).syscall({clone}, {as_vfork}, 0, 0, 0, 0) == 0:\n"
+                       "    open('/within', 'w').close(); time.sleep(0.7); os._exit(0)\ntime.sleep(1000)")
+    wait_until(lambda: (layout.node("b").upper / "within").exists())
+    swap_out(layout, spool)
+    assert [one.name for one in spool.node("b").read().processes].count("python3") >= 2
+    swap_in(layout, spool)
+    assert_flows_on(layout)
+
+
+@pytest.mark.timeout(60)
 def test_a_capture_that_fails_half_way_leaves_a_running_instance(make: Make, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
     flow(layout)
