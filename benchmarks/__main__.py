@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 PUBLISHED = ("nodes", "wires", "commands", "events", "records", "workbench", "sweeps", "store_peers",
-             "store_limits", "store_records", "store_chunks", "store_catalog", "swap", "swap_transparency", "swap_clocks", "collecting")
+             "store_limits", "store_records", "store_chunks", "store_catalog", "swap", "handoff", "swap_transparency", "swap_clocks",
+             "collecting")
 
 
 def main(names: list[str]) -> int:

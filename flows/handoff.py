@@ -18,10 +18,10 @@ from models.errors import SwapbedError
 from models.states import InstanceState
 from tasks.checkpoints import capture_on_host, fire_swapout_events, host_of
 from tasks.handing_off import also_told, check_handoff, go_back, publish_handoff, standing_since_s, state_of, told
-from tasks.places import place_nodes
 from tasks.recordings import rescue_recordings
-from tasks.restoring import check_on_host, fetch_checkpoint, lives_on, restore_on_host
-from tasks.swapping import begin_checkpoint, forget_spools, free_room, take_up_spooled
+from tasks.restoring import check_on_host, fetch_checkpoint, lives_on, restore_on_host, way_back
+from tasks.returning import place_again
+from tasks.swapping import begin_checkpoint, finish_spooled, forget_spools, free_room
 from tasks.work import change, named, working_on
 
 
@@ -38,8 +38,9 @@ def handoff(instance_id: str, successor_id: str) -> dict[str, str | int | float 
                 host = host_of(instance_id)
                 change(coming, successor_id, InstanceState.SWAPPING_IN)
                 try:
-                    place_nodes(successor_id, str(coming), instead_of=instance_id)
-                    came_from = fetch_checkpoint(successor_id, host)
+                    came_from = way_back(successor_id, None).id
+                    host = place_again(successor_id, came_from, str(coming), host.id, instead_of=instance_id)
+                    fetch_checkpoint(successor_id, host, came_from)
                     check_on_host(successor_id, came_from, host, str(coming))
                     checkpoint_id = begin_checkpoint(instance_id, leaving, InstanceState.SWAPPING_OUT, "swapout")
                     fire_swapout_events(instance_id)
@@ -60,10 +61,10 @@ def handoff(instance_id: str, successor_id: str) -> dict[str, str | int | float 
         except Exception as error:
             if state_of(instance_id) is InstanceState.SPOOLED:
                 with suppress(SwapbedError):  # its row says why not
-                    take_up_spooled(instance_id, leaving)
+                    finish_spooled(instance_id, leaving)
             raise also_told(error, *both) from error
         try:
-            take_up_spooled(instance_id, leaving)
+            finish_spooled(instance_id, leaving)
         except KeyboardInterrupt:
             return Cancelled(message=told(*both))
         except SwapbedError as error:

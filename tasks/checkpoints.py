@@ -93,6 +93,11 @@ def resume_on_host(checkpoint_id: str, host: HostReference, lease: Lease, reason
     """The instance goes on where it stands; the checkpoint has failed. Not a task: a flow that is being cancelled gets no more of them."""
     with session_with(host) as session:
         session.do("give_up_capture", _wanted(checkpoint_id, lease), Nothing)
+    has_failed(checkpoint_id, lease, reason)
+
+
+def has_failed(checkpoint_id: str, lease: Lease, reason: str) -> None:
+    """Unless it is durable: the row says so, and nothing of it stays in the store."""
     checkpoint, project = with_project(checkpoint_id)
     if checkpoint.state is CheckpointState.DURABLE:
         return

@@ -7,10 +7,11 @@ from models.database import reading, writing
 from models.errors import SwapbedError
 from models.instances import instance_by_id
 from models.leases import Lease
-from models.states import CHECKPOINT, CheckpointState, InstanceState
-from models.tables import Checkpoint, Instance
+from models.states import CHECKPOINT, InstanceState
+from models.tables import Instance
 from models.tables.columns import now
 from models.transition import transition
+from tasks.checkpoints import has_failed
 from tasks.on_host import destroy_on_host
 from tasks.places import forget_placements, hosts_of
 from tasks.sessions import interrupt_others
@@ -48,12 +49,13 @@ def close(instance_id: str, lease: Lease, left: list[str]) -> None:
     if left:
         change(lease, instance_id, InstanceState.BROKEN, reason="; ".join(left))
         return
+    with reading() as session:
+        unfinished = [each.id for each in checkpoints_of(session, instance_id) if each.state not in CHECKPOINT.resting]
+    for checkpoint_id in unfinished:
+        has_failed(checkpoint_id, lease, "its instance was destroyed")
     forget_spools(instance_id)
     with writing() as session:
         instance = instance_by_id(session, instance_id)
-        for checkpoint in checkpoints_of(session, instance_id):
-            if checkpoint.state not in CHECKPOINT.resting:
-                transition(session, Checkpoint, checkpoint.id, CheckpointState.FAILED, reason="its instance was destroyed")
         ended = InstanceState.DESTROYED if instance.up_at else InstanceState.FAILED
         forget_placements(session, instance_id)
         transition(session, Instance, instance_id, ended, lease=lease, ended_at=now(), flow_run_id=flow_run_id())

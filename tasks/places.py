@@ -24,11 +24,8 @@ from tasks.sessions import HostReference
 
 
 @task
-def place_nodes(instance_id: str, lease: str, instead_of: str | None = None) -> list[HostReference]:
-    """Every node has a placement when this returns; those that were placed already stay. The hosts involved, the conductor's first.
-
-    instead_of: an instance that is about to leave its host, which is the one for this: what it takes there counts as free.
-    """
+def place_nodes(instance_id: str, lease: str) -> list[HostReference]:
+    """Every node has a placement when this returns; those that were placed already stay. The hosts involved, the conductor's first."""
     with writing() as session:
         Lease.parse(lease).check(session)
         instance = instance_by_id(session, instance_id)
@@ -37,19 +34,23 @@ def place_nodes(instance_id: str, lease: str, instead_of: str | None = None) -> 
             instance.home_id = instance_by_id(session, instead_of).home_id
         hosts = _hosts(session, instance.home_id)
         fixed = {place.node: place.host_id for place in placements(session, instance_id)}
-        placed = allocate(spec, _rooms(session, hosts, without=instead_of), fixed)
+        placed = allocate(spec, _rooms(session, hosts), fixed)
         _on_one_host(placed, hosts)
         session.add_all(Placement(instance_id=instance_id, node=node, host_id=host) for node, host in placed.items() if node not in fixed)
         instance.home_id = instance.home_id or next(iter(placed.values()), hosts[0].id)
     return hosts_of(instance_id)
 
 
-def place_on(session: Session, instance: Instance, spec: Spec, host_id: str) -> HostReference:
-    """All nodes have placements on that host, in place of those they had. Raises HostProblem if it gets nothing new, or has no room."""
+def place_on(session: Session, instance: Instance, spec: Spec, host_id: str, instead_of: str | None = None) -> HostReference:
+    """All nodes have placements on that host, in place of those they had. Raises HostProblem if it gets nothing new, or has no room.
+
+    instead_of: an instance that is about to leave: what it takes counts as free.
+    """
     forget_placements(session, instance.id)
     session.flush()
     hosts = _hosts(session, host_id)
-    session.add_all(Placement(instance_id=instance.id, node=node, host_id=host_id) for node in allocate(spec, _rooms(session, hosts)))
+    placed = allocate(spec, _rooms(session, hosts, instead_of))
+    session.add_all(Placement(instance_id=instance.id, node=node, host_id=host_id) for node in placed)
     instance.home_id = host_id
     return HostReference.of(hosts[0])
 

@@ -23,15 +23,17 @@ from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
 
 @task(task_run_name="choose a host", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
-def place_again(instance_id: str, checkpoint_id: str, lease: str, host_id: str | None = None) -> HostReference:
+def place_again(instance_id: str, checkpoint_id: str, lease: str, host_id: str | None = None,
+                instead_of: str | None = None) -> HostReference:
     """All its nodes have placements there when this returns, and the host has what the checkpoint requires; nothing else was made.
 
-    host_id: this one or none. Raises HostProblem, which says of each host why not.
+    host_id: this one or none. instead_of: an instance that is about to leave: what it takes counts as free.
+    Raises HostProblem, which says of each host why not.
     """
     refused: list[HostProblem] = []
     for host in _candidates(checkpoint_id, host_id):
         try:
-            return _taken(instance_id, checkpoint_id, host, lease)
+            return _taken(instance_id, checkpoint_id, host, lease, instead_of)
         except HostProblem as error:
             refused.append(error)
             with writing() as session:
@@ -51,11 +53,11 @@ def _candidates(checkpoint_id: str, host_id: str | None) -> list[Host]:
     return sorted(known, key=lambda host: host.name != made_on)
 
 
-def _taken(instance_id: str, checkpoint_id: str, host: Host, lease: str) -> HostReference:
+def _taken(instance_id: str, checkpoint_id: str, host: Host, lease: str, instead_of: str | None) -> HostReference:
     with writing() as session:
         Lease.parse(lease).check(session)
         spec = load_spec(session, checkpoint_by_id(session, checkpoint_id).spec_id)
-        place = place_on(session, instance_by_id(session, instance_id), spec, host.id)
+        place = place_on(session, instance_by_id(session, instance_id), spec, host.id, instead_of)
     with reading() as session:
         checkpoint = checkpoint_by_id(session, checkpoint_id)
         create = as_what(session, instance_by_id(session, instance_id), checkpoint, lease)

@@ -13,7 +13,7 @@ from models.states import CheckpointState, InstanceState
 from models.tables import Checkpoint, Instance
 from models.transition import transition
 from nodeops.checkpoint.spooled import forget
-from tasks.checkpoints import host_of, resume_on_host, store_checkpoint
+from tasks.checkpoints import has_failed, host_of, resume_on_host, store_checkpoint
 from tasks.on_host import destroy_on_host
 from tasks.places import forget_placements, hosts_of
 from tasks.sessions import interrupt_others, session_with
@@ -39,9 +39,14 @@ def take_up_swapout(instance_id: str, lease: Lease, reason: str) -> InstanceStat
 
 
 def take_up_spooled(instance_id: str, lease: Lease) -> None:
+    """After the flow's death, wherever that was."""
+    free_room(instance_id, lease)
+    finish_spooled(instance_id, lease)
+
+
+def finish_spooled(instance_id: str, lease: Lease) -> None:
     """Of one whose hosts are freed before its checkpoint is durable: there is no way back, so that is stored, however often it is tried."""
     last = _last(instance_id)
-    free_room(instance_id, lease)
     if last is not None and last.state is not CheckpointState.DURABLE:
         try:
             store_checkpoint(last.id, str(lease))
@@ -65,8 +70,7 @@ def free_room(instance_id: str, lease: Lease) -> None:
 
 def lost(checkpoint_id: str, lease: Lease, error: SwapbedError) -> None:
     """Nothing of the instance is whole since its last durable checkpoint."""
-    with writing() as session:
-        transition(session, Checkpoint, checkpoint_id, CheckpointState.FAILED, lease=lease, reason=str(error))
+    has_failed(checkpoint_id, lease, str(error))
     forget_spools(lease.subject_id)
     change(lease, lease.subject_id, InstanceState.BROKEN, reason=str(error))
 

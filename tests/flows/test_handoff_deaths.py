@@ -20,11 +20,11 @@ __all__ = ["pair"]
 UP, SWAPPED_OUT = InstanceState.UP, InstanceState.SWAPPED_OUT
 # Steps, as `tests.flows.dying` names them, and what becomes of the one that was to leave and the one that was to come.
 STEPS = {
-    "before": (UP, SWAPPED_OUT, ["change 1", "place_nodes 1", "fetch_checkpoint 1", "begin_checkpoint 1", "fire_swapout_events 1",
+    "before": (UP, SWAPPED_OUT, ["change 1", "place_again 1", "fetch_checkpoint 1", "begin_checkpoint 1", "fire_swapout_events 1",
                                  "capture_on_host 1"]),
     "between": (SWAPPED_OUT, SWAPPED_OUT, ["change 2", "tasks.swapping:destroy_on_host 1", "free_room 1", "restore_on_host 1",
                                            "forget_spools 1"]),
-    "after": (SWAPPED_OUT, UP, ["lives_on 1", "tasks.swapping:store_checkpoint 1", "tasks.swapping:forget_spools 1", "take_up_spooled 1"]),
+    "after": (SWAPPED_OUT, UP, ["lives_on 1", "tasks.swapping:store_checkpoint 1", "tasks.swapping:forget_spools 1", "finish_spooled 1"]),
 }
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "state_dir")
