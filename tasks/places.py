@@ -30,8 +30,6 @@ def place_nodes(instance_id: str, lease: str) -> list[HostReference]:
         Lease.parse(lease).check(session)
         instance = instance_by_id(session, instance_id)
         spec = load_spec(session, instance.spec_id)
-        if instead_of is not None:
-            instance.home_id = instance_by_id(session, instead_of).home_id
         hosts = _hosts(session, instance.home_id)
         fixed = {place.node: place.host_id for place in placements(session, instance_id)}
         placed = allocate(spec, _rooms(session, hosts), fixed)
