@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.checkpoints import checkpoint_by_id, checkpoints_of, define_checkpoint
 from models.database import reading, writing
 from models.errors import NotWhole, SwapbedError
-from models.instances import instance_by_id
+from models.instances import current_run, instance_by_id
 from models.leases import Lease
 from models.protocol.control import Nothing
 from models.protocol.host import OfCheckpoint
@@ -14,6 +14,7 @@ from models.tables import Checkpoint, Instance
 from models.transition import transition
 from nodeops.checkpoint.spooled import forget
 from tasks.checkpoints import has_failed, host_of, resume_on_host, store_checkpoint
+from tasks.keeping import forget_on_hosts
 from tasks.on_host import destroy_on_host
 from tasks.places import forget_placements, hosts_of
 from tasks.sessions import interrupt_others, session_with
@@ -87,6 +88,7 @@ def free_after_swapout(instance_id: str, lease: Lease) -> None:
     for host in hosts_of(instance_id):
         destroy_on_host.fn(instance_id, host, str(lease))
     forget_spools(instance_id)
+    forget_beginning(instance_id)
     with writing() as session:
         forget_placements(session, instance_id)
         transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=None, home_id=None,
@@ -130,10 +132,19 @@ def back_to_swapped_out(instance_id: str, lease: Lease, reason: str) -> None:
     for host in hosts_of(instance_id):
         destroy_on_host.fn(instance_id, host, str(lease))
     forget_spools(instance_id)
+    forget_beginning(instance_id)
     with writing() as session:
         forget_placements(session, instance_id)
         transition(session, Instance, instance_id, InstanceState.SWAPPED_OUT, lease=lease, reason=f"not swapped in: {reason}",
                    home_id=None, flow_run_id=flow_run_id())
+
+
+def forget_beginning(instance_id: str) -> None:
+    """Of the run that goes on: how it began is in the checkpoint, and the host that it left need not see it again."""
+    with reading() as session:
+        run = current_run(session, instance_id)
+    if run is not None:
+        forget_on_hosts(run.id, hosts_of(instance_id))
 
 
 def forget_spools(instance_id: str) -> None:

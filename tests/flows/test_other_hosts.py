@@ -174,6 +174,7 @@ def test_back_on_other_hosts_and_the_record_tells_where_it_was(up: Instance, far
     assert sorted(recorded.placements, key=lambda one: one.since_ns) == list(recorded.placements)
     links = Links.model_validate_json(Store.of().read_file(record.root or "", "links.json"))
     assert sum(link.in_frames for link in links.links) > 0
+    assert not any(list(place.glob("spool/runs/*")) for place in far_hosts.values())
 
 
 def test_a_host_that_lacks_something_is_refused_by_name_and_another_is_taken(up: Instance, far_hosts: dict[str, Path],
