@@ -18,7 +18,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -35,7 +34,6 @@ CONTEXT = multiprocessing.get_context("forkserver")
 ENGINES = ("prefect.flow_engine", "prefect.task_engine", "prefect.engine", "prefect.telemetry.run_telemetry", "prefect.concurrency.context",
            "prefect.utilities.visualization", "anyio._backends._asyncio", "fastapi", "swapbed.controller.flow_process",
            "swapbed.controller.warmth")
-NO_RESULTS = Path("/nonexistent")  # none is kept; left open, a flow asks the server three times where they go
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,9 @@ def _call(flow: str, ids: dict[str, str]) -> dict:
     from tasks.work import labels
 
     run = load(flow).with_options(on_running=[_heed_cancelling], persist_result=False)
-    run.result_storage = NO_RESULTS
-    get_current_settings().flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
+    settings = get_current_settings()
+    run.result_storage = settings.results.local_storage_path  # where errors go anyway; left open, a flow asks the server three times
+    settings.flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
     with tags("swapbed", *labels(ids)):
         try:
             return run(**ids) or {}
