@@ -8,10 +8,12 @@ connections are closed.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 from pydantic import BaseModel
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
 
@@ -19,6 +21,7 @@ from models.database import engine, reading
 from models.errors import SwapbedError
 from models.instances import current_run, placements
 from models.leases import Lease, renew
+from models.settings import settings
 from models.states import Subject
 from models.tables import Host, Instance, Project, Record, Run, StoredSpec, Template
 from tasks.places import likely_hosts
@@ -36,6 +39,12 @@ def _look_for_nobody() -> None:
     likely_hosts({}, to_be_placed=True)
 
 
+def _database_is_there() -> bool:
+    """Looking must not make it: who started this may be gone, and the state directory with it."""
+    url = make_url(settings().effective_database_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+
+
 def _complete(model: type[BaseModel]) -> None:
     for one in model.__subclasses__():
         if not one.__pydantic_complete__:
@@ -48,8 +57,9 @@ for drawing in ("matplotlib.figure", "matplotlib.backends.backend_agg"):  # ever
 configure_mappers()
 _complete(BaseModel)
 try:
-    _look_for_nobody()
-    engine().dispose()
+    if _database_is_there():
+        _look_for_nobody()
+        engine().dispose()
 except (SwapbedError, SQLAlchemyError):  # who needs the database will say what is wrong with it
     pass
 if get_current_settings().api.url:  # it would start a server
