@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from models.protocol.checkpoint import part_of
@@ -19,6 +19,7 @@ from models.protocol.host import Create, FetchCheckpoint, Send, Sent, StoredTree
 from models.settings import settings
 from nodeops import run_files
 from nodeops.checkpoint import spooled
+from nodeops.image_room import kept
 
 
 def send(wanted: Send) -> Sent:
@@ -50,7 +51,7 @@ def provided(wanted: Create) -> Iterator[Create]:
         return
     datastore = settings().state_dir / "spool" / "datastores" / wanted.instance
     try:
-        images = {name: str(_image(stored)) for name, stored in wanted.from_store.images.items()}
+        images = {name: str(kept(stored.tree.hash, partial(_restore, stored))) for name, stored in wanted.from_store.images.items()}
         if wanted.from_store.datastore is not None:
             shutil.rmtree(datastore, ignore_errors=True)
             _restore(wanted.from_store.datastore, datastore)
@@ -58,24 +59,6 @@ def provided(wanted: Create) -> Iterator[Create]:
                                         "datastore": str(datastore) if wanted.from_store.datastore else None})
     finally:
         shutil.rmtree(datastore, ignore_errors=True)
-
-
-def _image(stored: StoredTree) -> Path:
-    """Where the tree is, whole. Any number of processes may ask at once."""
-    place = settings().state_dir / "images" / stored.tree.hash
-    if not place.is_dir():
-        draft = place.with_name(f"{stored.tree.hash}.{os.urandom(6).hex()}")
-        try:
-            _restore(stored, draft)
-            try:
-                draft.rename(place)
-            except OSError:
-                if not place.is_dir():  # else somebody was faster
-                    raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    os.utime(place)
-    return place
 
 
 def _restore(stored: StoredTree, directory: Path) -> None:
