@@ -48,12 +48,13 @@ def forget(names: Collection[str], ids: Collection[str]) -> None:
             while _going_on(client, about) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
             about = _about(client, names, set(ids))
-            if not _database().exists():
+            ours = server.external_api() is None  # a database may be left here from before another server was chosen
+            if not ours:
                 _forget_shown(client, about)
             for run_id in about:
                 with contextlib.suppress(ObjectNotFound):
                     client.delete_flow_run(run_id)
-            if _database().exists():
+            if ours:
                 _await_events(api)
     except (PrefectException, OSError) as error:
         raise StoreProblem(f"Prefect does not let go what it knows ({type(error).__name__}: {str(error)[:200]})", where=api,
@@ -68,11 +69,12 @@ def _about(client: SyncPrefectClient, names: Collection[str], ids: set[str]) -> 
 
 
 def _going_on(client: SyncPrefectClient, flow_runs: list[UUID]) -> bool:
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
 
-    theirs = FlowRunFilter(id=FlowRunFilterId(any_=flow_runs))
-    found = client.read_flow_runs(flow_run_filter=theirs, limit=PAGE) if flow_runs else []
-    return any(run.state is not None and (run.state.is_pending() or run.state.is_running()) for run in found)
+    at_work = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING]))
+    theirs = FlowRunFilter(id=FlowRunFilterId(any_=flow_runs), state=at_work)
+    return bool(flow_runs and client.read_flow_runs(flow_run_filter=theirs, limit=1))
 
 
 def _known_here(ids: set[str]) -> list[UUID]:

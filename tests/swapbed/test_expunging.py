@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import sqlite3
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -14,6 +18,7 @@ from models.settings import settings
 from nodeops import run_files
 from swapbed import deletion, record_verbs
 from swapbed.instance import deploy
+from swapbed.serving import prefect_history, server
 from tests.swapbed.conftest import Cli
 
 SOURCE = """
@@ -84,3 +89,20 @@ def test_what_cannot_be_looked_at_is_said(state_dir: Path, cli: Cli, monkeypatch
     (tmp_path / "short").write_text("abc\n")
     assert cli("store", "seek", str(tmp_path / "short")).returncode == 3
     assert cli("store", "seek", str(tmp_path / "missing")).returncode == 2
+
+
+def test_what_an_earlier_server_left_is_looked_through_but_not_waited_for(prefect_server: str, state_dir: Path,
+                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another server is used by now, which writes nothing down here."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    database = server.home() / "prefect.db"
+    database.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as earlier:
+        for table in ("flow_run (id, parameters)", "events (id, related, resource)", "log (flow_run_id, message)",
+                      "artifact (flow_run_id)", "artifact_collection (flow_run_id)"):
+            earlier.execute(f"CREATE TABLE {table}")
+        run = str(uuid4())
+        earlier.execute("INSERT INTO flow_run VALUES (?, ?)", (run, json.dumps({"instance_id": "i-gone"})))
+        earlier.execute("INSERT INTO log VALUES (?, 'xyzzy')", (run,))
+        prefect_history.forget(["gone-1"], ["i-gone"])
+        assert earlier.execute("SELECT * FROM log").fetchall() == []
