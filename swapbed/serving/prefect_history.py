@@ -33,7 +33,8 @@ PATIENCE_S, POLL_S = 20.0, 0.2
 def forget(names: Collection[str], ids: Collection[str]) -> None:
     """Delete the flow runs, with artifacts and logs, that were about these ids, of instances with these names; leave none of their bytes in
     a database that is ours. Nothing is done if there never was a Prefect server."""
-    if server.external_api() is None and not _database().exists():
+    ours = server.external_api() is None  # else a database may be here all the same, of the server that was used before
+    if ours and not _database().exists():
         return
     api = server.external_api() or server.ensure_server()
     os.environ.update(server.client_environment(api))
@@ -48,7 +49,6 @@ def forget(names: Collection[str], ids: Collection[str]) -> None:
             while _going_on(client, about) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
             about = _about(client, names, set(ids))
-            ours = server.external_api() is None  # a database may be left here from before another server was chosen
             if not ours:
                 _forget_shown(client, about)
             for run_id in about:
