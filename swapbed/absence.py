@@ -57,10 +57,8 @@ def _files(directory: Path) -> Iterator[Path]:
 
 def _elsewhere() -> Sought:
     beyond = ["what disks keep of deleted files, and backups"]
-    now = server.status()
-    external = server.external_api()
-    if external and external != server.local_api():
-        beyond.append(f"Prefect's database behind {now.api}")
+    if external := server.external_api():
+        beyond.append(f"Prefect's database behind {external}")
     with reading() as session:
         remote = session.exec(select(Host.name).where(col(Host.address).is_not(None))).all()
         living = session.exec(select(Instance.name).where(col(Instance.ended_at).is_(None))).all()

@@ -51,6 +51,7 @@ Progress = Callable[[str, int, int], None]
 ATTEMPTS = 3
 PLANNED_NS, PLANNED_PER_NODE_NS, PLANNED_PER_BYTE_NS = 250_000_000, 100_000_000, 2
 SPARE_NS = 40_000_000  # to tell wires and conductor of the instant
+LAST_LOOK_NS = 50_000_000  # before that: whoever died while all waited for the instant is seen, too
 DETACH_S = 10.0
 
 
@@ -185,6 +186,7 @@ def _bring_back(revival: Revival, journal: Journal, machines: dict[str, ProcessI
         wall_ns = revival.checkpoint.wall_ns
         shift_ns = 0 if wall_ns is None else wall_ns - host_wall_ns(start_ns)
         first_ns = _restore_frozen(revival, journal, machines, start_ns, shift_ns, progress)
+        time.sleep(max(0, start_ns - SPARE_NS - LAST_LOOK_NS - time.monotonic_ns()) / 1e9)
         _must_be_whole(revival.layout)
         if time.monotonic_ns() < start_ns - SPARE_NS or attempts == ATTEMPTS:
             late_ns = go_on(revival.layout, revival.later_ns, start_ns)

@@ -85,8 +85,9 @@ def home() -> Path:
 
 
 def external_api() -> str | None:
-    """The server that was asked for instead of the local one."""
-    return os.environ.get("PREFECT_API_URL") or settings().prefect_api_url
+    """The server that was asked for instead of the local one, which its own URL names, too: whoever uses Prefect here has that set."""
+    named = os.environ.get("PREFECT_API_URL") or settings().prefect_api_url
+    return None if named == local_api() else named
 
 
 def local_api() -> str | None:

@@ -36,8 +36,8 @@ def up(define: Callable[..., Instance]) -> Iterator[Instance]:
 
 
 def assert_goes_on(instance: Instance, until: Callable[..., None]) -> None:
-    before = int(said(instance, "cat /count") or 0)
-    until(lambda: int(said(instance, "cat /count") or 0) > before)
+    before = int(said(instance, "tail -n 1 /count") or 0)
+    until(lambda: int(said(instance, "tail -n 1 /count") or 0) > before)
     assert said(instance, "ping -c 1 -W 2 b > /dev/null && echo heard") == "heard\n"
 
 

@@ -57,11 +57,11 @@ def on_host() -> list[str]:
 
 
 def count(instance: Instance, until: Until) -> int:
-    """How far its program has counted. The file is empty for a moment at each step."""
+    """How far its program has counted. The file is not there before its first step."""
     read: list[str] = []
 
     def there() -> bool:
-        read.append(said(instance, "cat /count").strip())
+        read.append(said(instance, "tail -n 1 /count").strip())
         return bool(read[-1])
 
     until(there)

@@ -123,8 +123,8 @@ def spooled(place: Path) -> list[Path]:
 
 def goes_on(instance: Instance, until: Callable[..., None]) -> int:
     """The program in it counts on, and its nodes hear each other; how far it has come."""
-    before = int(said(instance, "cat /count") or 0)
-    until(lambda: int(said(instance, "cat /count") or 0) > before)
+    before = int(said(instance, "tail -n 1 /count") or 0)
+    until(lambda: int(said(instance, "tail -n 1 /count") or 0) > before)
     assert said(instance, "ping -c 1 -W 2 b > /dev/null && echo heard") == "heard\n"
     return before
 

@@ -111,3 +111,12 @@ def test_another_server_is_used_when_named(state_dir: Path, monkeypatch: pytest.
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example:4200/api")
     status = server.status()
     assert (status.external, status.ui, status.server) == (True, "http://prefect.example:4200", None)
+
+
+def test_the_local_server_is_the_local_one_also_where_its_url_is_set(prefect_server: str, installation: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everywhere where Prefect is in use: in a notebook after the first verb, in the controller, in its children."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    assert server.external_api() is None and not server.status().external
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    assert server.external_api() == "http://elsewhere/api"

@@ -27,7 +27,7 @@ nodes:
 links:
   - {name: wire, endpoints: [a, b], delay: 5ms}
 agents:
-  counter: {node: a, command: "for i in $(seq 100000); do echo $i > /count; sleep .02; done"}
+  counter: {node: a, command: "for i in $(seq 100000); do echo $i >> /count; sleep .02; done"}
 sequences:
   begin:
     - counter start
@@ -59,7 +59,7 @@ def spooled() -> list[Path]:
 
 @pytest.mark.timeout(300)
 def test_out_and_in_twice_and_the_program_counts_on(up: Instance, look: Callable[[str], Instance], until: Callable[..., None]) -> None:
-    until(lambda: said(up, "cat /count").strip() > "0")
+    until(lambda: said(up, "tail -n 1 /count").strip() > "0")
     for epoch in (1, 2):
         done = swapout(up.id)
         assert look(up.id).state is InstanceState.SWAPPED_OUT
@@ -70,8 +70,8 @@ def test_out_and_in_twice_and_the_program_counts_on(up: Instance, look: Callable
             assert not placements(session, up.id)
         swapin(up.id)
         assert look(up.id).state is InstanceState.UP and not spooled()
-        before = int(said(up, "cat /count") or 0)
-        until(lambda before=before: int(said(up, "cat /count") or 0) > before)
+        before = int(said(up, "tail -n 1 /count") or 0)
+        until(lambda before=before: int(said(up, "tail -n 1 /count") or 0) > before)
         assert said(up, "ping -c 1 -W 2 b > /dev/null && echo heard") == "heard\n"
     with reading() as session:
         first, second = checkpoints_of(session, up.id)
@@ -90,8 +90,8 @@ def test_a_store_that_refuses_leads_back_to_a_running_instance_and_a_damaged_one
         with pytest.raises(SwapbedError, match="full"):
             swapout(up.id)
     assert look(up.id).state is InstanceState.UP and not spooled()
-    before = int(said(up, "cat /count") or 0)
-    until(lambda: int(said(up, "cat /count") or 0) > before)
+    before = int(said(up, "tail -n 1 /count") or 0)
+    until(lambda: int(said(up, "tail -n 1 /count") or 0) > before)
 
     swapout(up.id)
     packs = sorted((path for path in (settings().state_dir / "store").rglob("*") if path.is_file() and path.stat().st_size > 1 << 16),

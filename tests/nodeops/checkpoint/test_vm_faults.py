@@ -79,9 +79,7 @@ def test_killed_at_every_step(flowing: InstanceLayout, session: HostSession) -> 
     session.do("destroy", ChangeInstance(instance=name, fence=1), Nothing)
     back = RestoreCheckpoint(checkpoint="c-1", create=Create(instance=name, name="test", fence=1, spec=spec))
     for victim in (agent, wires, machine, container):
-        with HostSession(Here()) as doomed, pytest.raises(SwapbedError):
-            doomed.do("restore_checkpoint", back, CheckpointRestored, Killing(doomed, flowing, victim, "restored"))
-        if victim is agent:
+        while not _dies_restoring(session, flowing, back, victim):  # all was over before the news of the step came here
             session.do("destroy", ChangeInstance(instance=name, fence=1), Nothing)
         assert_nothing_left(flowing)
     session.do("restore_checkpoint", back, CheckpointRestored)
@@ -102,6 +100,18 @@ def _dies_capturing(session: HostSession, layout: InstanceLayout, wanted: Captur
     session.do("give_up_capture", wanted, Nothing)
     assert not spool_of(wanted.checkpoint).root.exists()
     session.do("start_daemon", ChangeDaemon(instance=wanted.instance, fence=1, daemon="wires"), DaemonStatus)
+
+
+def _dies_restoring(session: HostSession, layout: InstanceLayout, back: RestoreCheckpoint, victim: Victim) -> bool:
+    """Whether it failed; then nothing may be left."""
+    with HostSession(Here()) as doomed:
+        try:
+            doomed.do("restore_checkpoint", back, CheckpointRestored, Killing(doomed, layout, victim, "restored"))
+        except SwapbedError:
+            if victim is agent:
+                session.do("destroy", ChangeInstance(instance=layout.root.name, fence=1), Nothing)
+            return True
+    return False
 
 
 @pytest.mark.timeout(200)
