@@ -43,6 +43,17 @@ def mount(source: str, target: Path, kind: str | None, flags: int = 0, options: 
                        os.fsencode(options)), str(target))
 
 
+def file_system_of(directory: Path) -> str:
+    """Of the innermost mount that holds it, as this thread sees it."""
+    path, found = directory.resolve(), ("", "unknown")
+    for line in Path("/proc/thread-self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        point = before.split()[4]
+        if path.is_relative_to(point) and len(point) >= len(found[0]):
+            found = point, after.split()[0]
+    return found[1]
+
+
 @contextmanager
 def private_mounts() -> Iterator[None]:
     """Within, what this thread mounts is seen by it and the children it starts alone; when the last of them is gone, so are the mounts."""

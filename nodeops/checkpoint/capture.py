@@ -15,8 +15,7 @@ from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeM
 from models.settings import settings
 from models.spec import Node, Spec
 from nodeops import cgroups, daemons
-from nodeops.checkpoint import machine_clock, preflight, programs, requirements, vm_nodes
-from nodeops.checkpoint.congestion import chosen
+from nodeops.checkpoint import kept_sockets, machine_clock, preflight, programs, requirements, vm_nodes
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
 from nodeops.checkpoint.node_clock import offset_ns
@@ -199,7 +198,7 @@ def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[
         monotonic, boottime = offset_ns(init_identity(layout.node(node)).pid)
         manifest = NodeManifest(node=node, frozen_after_ns=frozen_ns - cut.instant_ns, monotonic_ns=frozen_ns + monotonic,
                                 boottime_ns=frozen_ns + boot_ahead_ns + boottime, processes=tuple(one.saved() for one in found[node]),
-                                sockets=chosen(found[node]), programs=carried[node])
+                                sockets=kept_sockets.saved(found[node], cut.instant_ns), programs=carried[node])
         spool.node(node).images.mkdir(parents=True)
         spool.node(node).manifest.write_text(manifest.model_dump_json(indent=1))
 

@@ -5,14 +5,11 @@ connection had the host's default.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import HostProblem
-from models.protocol.checkpoint import SavedSocket
-from nodeops.checkpoint.foreign_sockets import tcp_sockets
-from nodeops.checkpoint.preflight import Found
 from nodeops.linux import network_namespace
 
 DEFAULT = Path("/proc/sys/net/ipv4/tcp_congestion_control")  # ip-sysctl.rst; per network namespace
@@ -20,23 +17,17 @@ PLAIN = "reno"  # every kernel has it, and it leaves nothing behind on a socket,
 NAME_BYTES = 16
 
 
-def chosen(found: Iterable[Found]) -> tuple[SavedSocket, ...]:
-    """By every TCP socket of frozen processes, listening ones too."""
-    return tuple(SavedSocket(pid=one.inner, fd=fd, congestion=held.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, NAME_BYTES)
-                             .partition(b"\0")[0].decode()) for one in found for fd, held in tcp_sockets(one.pid))
+def chosen(one: socket.socket) -> str:
+    return one.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, NAME_BYTES).partition(b"\0")[0].decode()
 
 
-def choose_again(found: Iterable[Found], saved: Iterable[SavedSocket], node: str) -> None:
-    """For restored processes that have not run yet. Raises HostProblem if this kernel has no such congestion control."""
-    wanted: Mapping[tuple[int, int], str] = {(one.pid, one.fd): one.congestion for one in saved}
-    for one in found:
-        for fd, held in tcp_sockets(one.pid):
-            if name := wanted.get((one.inner, fd)):
-                try:
-                    held.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
-                except OSError as error:
-                    what = f"{one.name} ({one.inner}) uses TCP with '{name}', which this kernel lacks ({error.strerror})"
-                    raise HostProblem(what, where=node, next=f"modprobe tcp_{name}, or swap in on a host that has it") from error
+def choose(one: socket.socket, name: str, user: str, node: str) -> None:
+    """user: whose socket it is. Raises HostProblem if this kernel has no such congestion control."""
+    try:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+    except OSError as error:
+        raise HostProblem(f"{user} uses TCP with '{name}', which this kernel lacks ({error.strerror})", where=node,
+                          next=f"modprobe tcp_{name}, or swap in on a host that has it") from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from models.errors import HostProblem
+from nodeops.linux import file_system_of
 
 FICLONE = 0x40049409  # linux/fs.h
 
@@ -37,15 +38,4 @@ def how_files_are_copied(directory: Path) -> str:
             if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS):
                 raise HostProblem(f"a file cannot be copied: {error.strerror}", where=str(directory)) from error
             how = "bytes copied"
-    return f"{how} ({_file_system(directory)})"
-
-
-def _file_system(directory: Path) -> str:
-    """Of the innermost mount that holds it."""
-    path, found = directory.resolve(), ("", "unknown")
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        point = before.split()[4]
-        if path.is_relative_to(point) and len(point) >= len(found[0]):
-            found = point, after.split()[0]
-    return found[1]
+    return f"{how} ({file_system_of(directory)})"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from models.errors import HostProblem, TimedOut
 from models.settings import settings
+from nodeops.checkpoint import kernel_facts
 from nodeops.checkpoint.gate import Gate
 from nodeops.checkpoint.spool import NodeSpool
 from nodeops.identity import ProcessIdentity
@@ -95,14 +96,15 @@ def in_turns(nodes: Sequence[str], begin: Callable[[str], Criu], at_gate: Callab
     """Run CRIU for every node, PARALLEL at once. at_gate: what is done while it is held, given the pid of the script that waits."""
     waiting, running = list(reversed(nodes)), dict[str, Criu]()
     try:
-        while waiting or running:
-            while waiting and len(running) < PARALLEL:
-                node = waiting.pop()
-                running[node] = begin(node)
-            node, pid = _next_arrival(running)
-            at_gate(node, running[node], pid)
-            running[node].proceed()
-            finished(node, running.pop(node).wait())
+        with kernel_facts.kept():
+            while waiting or running:
+                while waiting and len(running) < PARALLEL:
+                    node = waiting.pop()
+                    running[node] = begin(node)
+                node, pid = _next_arrival(running)
+                at_gate(node, running[node], pid)
+                running[node].proceed()
+                finished(node, running.pop(node).wait())
     finally:
         for each in running.values():
             each.close()

@@ -6,6 +6,7 @@ import ctypes
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 SYS_PIDFD_GETFD = 438  # the same number on every architecture (5.6 and newer)
 
@@ -31,7 +32,10 @@ def tcp_sockets(pid: int) -> Iterator[tuple[int, socket.socket]]:
 
 
 def _sockets(pid: int) -> list[int]:
-    try:
-        return [int(fd.name) for fd in os.scandir(f"/proc/{pid}/fd") if os.readlink(fd.path).startswith("socket:")]
-    except (ProcessLookupError, FileNotFoundError):
-        return []
+    found = []
+    with suppress(ProcessLookupError, FileNotFoundError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
+                    found.append(int(fd))
+    return found

@@ -11,7 +11,8 @@ from nodeops import cgroups
 from nodeops.checkpoint.foreign_sockets import tcp_sockets
 from nodeops.layout import InstanceLayout
 
-TCP_REPAIR, OFF = 19, 0
+TCP_REPAIR = 19
+ON, OFF, OFF_WITHOUT_PROBE = 1, 0, -1  # leaving it, the kernel asks the peer for its window; the last since 4.19
 
 
 def heal(layout: InstanceLayout, nodes: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from models.routes import Routing
 from models.settings import settings
 from models.spec import Node
 from nodeops import cgroups, daemons, layer, node_files, node_network, outside
-from nodeops.checkpoint import congestion, preflight, programs, requirements, vm_nodes
+from nodeops.checkpoint import congestion, kept_sockets, preflight, programs, requirements, vm_nodes
 from nodeops.checkpoint.copying import copy_tree
 from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
 from nodeops.checkpoint.node_clock import Keeper
@@ -241,7 +241,7 @@ def _restore_frozen(revival: Revival, journal: Journal, machines: dict[str, Proc
         set_probes(networks.values(), NEVER)
         first_ns = time.monotonic_ns()
         with congestion.plain(networks.values()):
-            restored = _run_criu(revival, routing, networks, keepers, shift_ns, progress)
+            restored = _run_criu(revival, routing, networks, keepers, start_ns, shift_ns, progress)
         for name in outsiders:
             close_all(networks[name], revival.wanted.spec)
         set_probes(networks.values(), USUAL)
@@ -271,8 +271,8 @@ def _attach_wires(revival: Revival, holders: Mapping[str, ProcessIdentity]) -> N
         wires.reload()
 
 
-def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], keepers: Mapping[str, Keeper], shift_ns: int,
-              progress: Progress) -> dict[str, ProcessIdentity]:
+def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], keepers: Mapping[str, Keeper], start_ns: int,
+              shift_ns: int, progress: Progress) -> dict[str, ProcessIdentity]:
     restored: dict[str, ProcessIdentity] = {}
     bases = {node.name: base_of(node, revival.wanted.images) for node in revival.containers}
     for base in dict.fromkeys(bases.values()):
@@ -282,7 +282,7 @@ def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], k
                  for name, own in node_files.files_of(revival.wanted.spec, routing, nodes).items()}
         with layer.mounted(revival.layout, base, hidden, files, shift_ns) as layers:
             roots = {node.name: _mount_root(revival.layout, layers, node.name) for node in nodes}
-            for name, identity in _restore_on(revival, nodes, roots, networks, keepers).items():
+            for name, identity in _restore_on(revival, nodes, roots, networks, keepers, start_ns).items():
                 restored[name] = identity
                 progress("restored", len(restored), len(revival.containers))
     return restored
@@ -296,7 +296,7 @@ def _mount_root(layout: InstanceLayout, layers: layer.Layers, node: str) -> Path
 
 
 def _restore_on(revival: Revival, nodes: Sequence[Node], roots: Mapping[str, Path], networks: Mapping[str, int],
-                keepers: Mapping[str, Keeper]) -> dict[str, ProcessIdentity]:
+                keepers: Mapping[str, Keeper], start_ns: int) -> dict[str, ProcessIdentity]:
     """CRIU's children are born in the node's cgroups; it leaves them before they are frozen."""
     layout, restored = revival.layout, dict[str, ProcessIdentity]()
     by_name = {node.name: node for node in nodes}
@@ -324,7 +324,7 @@ def _restore_on(revival: Revival, nodes: Sequence[Node], roots: Mapping[str, Pat
             raise Corrupt("CRIU does not say which process it restored", where=name)
         cgroups.freeze(cgroups.node_cgroup(layout.root.name, name), True)
         restored[name] = ProcessIdentity.of(pid)
-        congestion.choose_again(preflight.processes(layout, name), revival.manifests[name].sockets, name)
+        kept_sockets.bring_back(preflight.processes(layout, name), revival.manifests[name].sockets, start_ns, name)
 
     in_turns([node.name for node in nodes], begin, at_gate, finished)
     return restored
