@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from swapbed.cli.options import FormatOption
-from swapbed.present.output import Format, print_json, print_text, table
+from swapbed.present.output import Format, note, print_json, print_text, table
 
 
 class Kind(StrEnum):
@@ -18,7 +18,7 @@ class Kind(StrEnum):
 group = typer.Typer(no_args_is_help=True, help="Metadata: names, descriptions, any notes, with their history.")
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="template:NAME@3, instance:NAME, run:INSTANCE/2,"
                                                                         " record:INSTANCE/2, or an id")]
-QUERY_HELP = """parameters, metadata, and: template instance run state outcome reason origin by began ended lasted"""
+QUERY_HELP = """parameters, reported values, metadata, and: template instance run state outcome reason origin by began ended lasted"""
 
 
 @group.command("set")
@@ -66,31 +66,48 @@ def search(query: Annotated[str, typer.Argument(help=f"like 'delay > 10ms and ou
            every: Annotated[bool, typer.Option("--all", "-a", help="hidden ones, too")] = False,
            kind: Annotated[Kind, typer.Option(help="what to find; a run comes with its record")] = Kind.RUN,
            output: FormatOption = Format.TABLE) -> None:
-    """Find runs, and their records, by parameters, metadata, outcome and time; or templates or instances, by facts and metadata."""
+    """Find runs, and their records, by parameters, reported values, metadata, outcome and time; or templates or instances, by facts and
+    metadata."""
     from swapbed.searching.runs import search as find
 
     if kind is not Kind.RUN:
         _search_others(query, kind, limit, every, output)
         return
     found = find(query, limit=limit, hidden=every)
+    if not found:
+        _say_unknown_names(query, kind)
     if output is Format.JSON:
         print_json(found)
     else:
-        print_text(table(None, ("run", "template", "outcome", "began", "record", "parameters"), [
+        print_text(table(None, ("run", "template", "outcome", "began", "record", "parameters", "results"), [
             (f"{one.instance}/{one.run}", one.template, one.outcome or one.state, f"{one.began_at:%Y-%m-%d %H:%M}" if one.began_at else "",
-             one.record, " ".join(f"{name}={value}" for name, value in one.parameters.items())) for one in found]))
+             one.record, _pairs(one.parameters), _pairs(one.results)) for one in found]))
 
 
 def _search_others(query: str, kind: Kind, limit: int, every: bool, output: Format) -> None:
     from swapbed.searching.others import search_others
 
     found = search_others("template" if kind is Kind.TEMPLATE else "instance", query, limit=limit, hidden=every)
+    if not found:
+        _say_unknown_names(query, kind)
     if output is Format.JSON:
         print_json(found)
     else:
         print_text(table(None, (kind.value, "state", "created", "by", "notes"), [
             (one.name, one.state, f"{one.created_at:%Y-%m-%d %H:%M}", one.created_by,
-             " ".join(f"{key}={value}" for key, value in one.notes.items())) for one in found]))
+             _pairs(one.notes)) for one in found]))
+
+
+def _say_unknown_names(query: str, kind: Kind) -> None:
+    from swapbed.searching.names import unknown_names
+
+    for sentence in unknown_names(query, None if kind is Kind.RUN else "template" if kind is Kind.TEMPLATE else "instance"):
+        note(sentence)
+
+
+def _pairs(values: dict[str, str]) -> str:
+    """With their names as a query has them."""
+    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _show(values: dict[str, str], output: Format) -> None:

@@ -62,16 +62,37 @@ def parse(text: str) -> Query:
     return query
 
 
+def names_in(query: Query) -> list[str]:
+    """Each once, in the order of the text."""
+    match query:
+        case Not(part):
+            return names_in(part)
+        case All(parts) | Any_(parts):
+            return list(dict.fromkeys(name for part in parts for name in names_in(part)))
+        case _:
+            return [query.name]
+
+
 def meets(condition: Condition, stored: str) -> bool:
-    """Quantities of different dimension are not comparable: no such condition is met but `!=`."""
+    return meeting(condition)(stored)
+
+
+def meeting(condition: Condition) -> Callable[[str], bool]:
+    """Whether a stored value meets it. Quantities of different dimension are not comparable: no such condition is met but `!=`."""
     if condition.operator == "~":
-        return condition.value.lower() in stored.lower()
-    wanted, found = quantity(condition.value), quantity(stored)
-    if wanted is None and found is None:
-        return COMPARE[condition.operator](stored, condition.value)
-    if wanted is None or found is None or wanted[0] != found[0]:
-        return condition.operator == "!="
-    return COMPARE[condition.operator](found[1], wanted[1])
+        part = condition.value.lower()
+        return lambda stored: part in stored.lower()
+    wanted, compare = quantity(condition.value), COMPARE[condition.operator]
+
+    def met(stored: str) -> bool:
+        found = quantity(stored)
+        if wanted is None and found is None:
+            return compare(stored, condition.value)
+        if wanted is None or found is None or wanted[0] != found[0]:
+            return condition.operator == "!="
+        return compare(found[1], wanted[1])
+
+    return met
 
 
 def quantity(text: str) -> Quantity | None:

@@ -25,6 +25,7 @@ Kind = Literal["template", "instance"]
 OF_TEMPLATE: dict[str, Any] = {"template": col(Template.name), "language": col(Template.language), "by": col(Template.created_by)}
 OF_INSTANCE: dict[str, Any] = {"instance": col(Instance.name), "state": col(Instance.state), "by": col(Instance.created_by),
                                "reason": col(Instance.reason)}
+FACTS: dict[Kind, tuple[str, ...]] = {"template": (*OF_TEMPLATE, "created"), "instance": (*OF_INSTANCE, "created", "template")}
 
 
 class FoundOther(BaseModel):

@@ -21,18 +21,20 @@ from models.states import Subject
 from models.tables import Instance, Metadata, Record, Run, Template
 from swapbed.lifecycle import project
 from swapbed.searching.language import All, Any_, Condition, Not, Query, meets, parse, quantity
+from swapbed.searching.reported import runs_that_reported
 
 TEXTS: dict[str, tuple[Any, type]] = {
     "instance": (col(Instance.name), Instance), "template": (col(Template.name), Template), "state": (col(Run.state), Run),
     "outcome": (col(Run.outcome), Run), "origin": (col(Run.origin), Run), "by": (col(Run.created_by), Run),
     "reason": (col(Run.reason), Run)}
 TIMES: dict[str, Any] = {"began": col(Run.began_at), "ended": col(Run.ended_at)}
+FACTS_OF_RUN = (*TEXTS, *TIMES, "run", "lasted")
 OPERATORS: dict[str, Any] = {"=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-PARAMETER, METADATA = "param.", "meta."
+PARAMETER, RESULT, METADATA = "param.", "result.", "meta."
 
 
 class Found(BaseModel):
-    """record: its id, of the newest revision. Times are UTC."""
+    """record: its id, of the newest revision that is not expunged. results: what agents reported. Times are UTC."""
 
     run_id: str
     instance: str
@@ -41,14 +43,15 @@ class Found(BaseModel):
     state: str
     outcome: str | None
     parameters: dict[str, str]
+    results: dict[str, str]
     began_at: datetime | None
     ended_at: datetime | None
     record: str | None
 
 
 def search(query: str, *, limit: int = 100, hidden: bool = False) -> list[Found]:
-    """The newest runs first. A name is one of the run's own facts, or a parameter's, or a key's of the metadata of the run, its
-    record, instance or template; `param.NAME` and `meta.KEY` say which."""
+    """The newest runs first. A name is one of the run's own facts, or a parameter's, or a reported value's, or a key's of the metadata of
+    the run, its record, instance or template; `param.NAME`, `result.NAME` and `meta.KEY` say which."""
     parsed = parse(query)
     mine = project()
     with reading() as session:
@@ -60,14 +63,19 @@ def search(query: str, *, limit: int = 100, hidden: bool = False) -> list[Found]
             wanted = wanted.where(col(Run.hidden_at).is_(None))
         rows = session.exec(wanted.order_by(col(Run.created_at).desc()).limit(limit)).all()
         records = _records(session, [run.id for run, *_ in rows])
-        return [Found(run_id=run.id, instance=instance, run=run.number, template=f"{template}@{number}", state=run.state,
-                      outcome=run.outcome, parameters=run.parameters, began_at=run.began_at, ended_at=run.ended_at,
-                      record=records.get(run.id)) for run, instance, template, number in rows]
+        return [_found(run, instance, f"{template}@{number}", records.get(run.id)) for run, instance, template, number in rows]
 
 
-def _records(session: Session, runs: list[str]) -> dict[str, str]:
-    mine = select(Record.run_id, Record.id).where(col(Record.run_id).in_(runs)).order_by(col(Record.revision))
-    return {run: record for run, record in session.exec(mine)}
+def _found(run: Run, instance: str, template: str, record: Record | None) -> Found:
+    return Found(run_id=run.id, instance=instance, run=run.number, template=template, state=run.state, outcome=run.outcome,
+                 parameters=run.parameters, results=record.summary.get("results", {}) if record else {}, began_at=run.began_at,
+                 ended_at=run.ended_at, record=record.id if record else None)
+
+
+def _records(session: Session, runs: list[str]) -> dict[str, Record]:
+    """By run."""
+    mine = select(Record).where(col(Record.run_id).in_(runs)).order_by(col(Record.expunged_at).is_(None), col(Record.revision))
+    return {record.run_id: record for record in session.exec(mine)}
 
 
 def clause(query: Query, condition: Callable[[Condition], ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -96,9 +104,15 @@ def _condition(session: Session, one: Condition) -> ColumnElement[bool]:
                     compared(one, lasted, lambda text: round(_number(one, text) * 1e9)))
     if one.name.startswith(PARAMETER):
         return _parameter(session, one, one.name.removeprefix(PARAMETER))
+    if one.name.startswith(RESULT):
+        return _result(session, one, one.name.removeprefix(RESULT))
     if one.name.startswith(METADATA):
         return _metadata(session, one, one.name.removeprefix(METADATA))
-    return or_(_parameter(session, one, one.name), _metadata(session, one, one.name))
+    return or_(_parameter(session, one, one.name), _result(session, one, one.name), _metadata(session, one, one.name))
+
+
+def _result(session: Session, one: Condition, name: str) -> ColumnElement[bool]:
+    return _one_of(col(Run.id), runs_that_reported(session, one, name))
 
 
 def _parameter(session: Session, one: Condition, name: str) -> ColumnElement[bool]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from sqlmodel import col, select
 from typer.testing import CliRunner
 
 import swapbed
@@ -16,7 +17,7 @@ from models.errors import InvalidInput, NotFound
 from models.instances import define_instance, define_run
 from models.spec import Node, Parameter, Spec
 from models.states import RunOutcome, RunState
-from models.tables import Record
+from models.tables import Instance, Record, Run
 from models.templates import add_template, project_named
 from swapbed import metadata
 from swapbed.cli.tree import app
@@ -67,6 +68,52 @@ def test_metadata_are_found_wherever_they_hang(runs: None) -> None:
     assert [found.run for found in swapbed.search("score > 6.5")] == [2]
     swapbed.annotate("template:study@1", quality="bad")
     assert len(swapbed.search("quality = bad")) == 4 and [found.run for found in swapbed.search("quality = bad", limit=1)] == [4]
+
+
+REPORTED: list[dict[str, str]] = [
+    {"speed": "5e6", "name": "fast"}, {"speed": "6e6", "odd%name": "1"}, {"left.speed": "4e6", "right.speed": "7e6", "wait": "20ms"}, {}]
+BY_RESULT = [
+    ("speed > 5e6", {2, 3}), ("result.speed = 5000000", {1}), ("left.speed < 5e6", {3}), ("result.right.speed < 5e6", set()),
+    ("speed > 4500000 and speed < 5.5e6", {1, 3}), ("not result.speed ~ ''", {4}), ("wait >= 0.02s and outcome = ok", {3}),
+    ("name ~ FAS", {1}), ("odd%name = 1", {2}), ("eed > 1", set()),
+    ("meta.speed > 1 or param.speed > 1", set()), ("result.DELAY = 5ms", set())]
+
+
+def test_runs_are_found_by_what_their_agents_reported(runs: None) -> None:
+    with writing() as session:
+        session.delete(session.exec(select(Record)).one())
+        for run, results in zip(session.exec(select(Run).order_by(col(Run.number))), REPORTED, strict=True):
+            project_id = session.get_one(Instance, run.instance_id).project_id
+            session.add(Record(project_id=project_id, run_id=run.id, created_by="root", summary={"results": results, "left_out": []}))
+    assert [(query, {found.run for found in swapbed.search(query)}) for query, _ in BY_RESULT] == BY_RESULT
+    assert [found["results"] for found in command("search", "speed > 5e6")] == [REPORTED[2], REPORTED[1]]
+    said = CliRunner().invoke(app, ["search", "run = 2"]).stdout
+    assert "speed=6e6" in said and "DELAY=0.01s" in said
+
+
+def test_a_name_that_nothing_has_is_told_where_nothing_is_found(runs: None) -> None:
+    with writing() as session:
+        session.exec(select(Record)).one().summary = {"results": {"left.speed": "1"}}
+
+    def told(*words: str) -> list[str]:
+        said = CliRunner().invoke(app, ["search", *words, "--format", "json"], catch_exceptions=False)
+        assert (said.exit_code, json.loads(said.stdout)) == (0, [])
+        return said.stderr.splitlines()
+
+    assert told("sped > 5 and not DELAY > 1ms") == ["nothing here is named 'sped'. Did you mean 'speed'?"]
+    assert told("speed > 5 and result.left.speed > 5 and param.DELAY = 1h and lasted > 1h") == []
+    assert told("purpos = x", "--kind", "template")[0].startswith("nothing here is named 'purpos'. Known are: ")
+    swapbed.annotate("template:study@1", purpose="thesis")
+    assert told("purpos = x", "--kind", "template") == ["nothing here is named 'purpos'. Did you mean 'purpose'?"]
+    assert told("DELAY = x", "--kind", "instance") == ["nothing here is named 'DELAY'. Did you mean 'param.DELAY'?"]
+
+
+def test_what_an_expunged_revision_reported_is_told_by_one_that_is_there(runs: None) -> None:
+    with writing() as session:
+        first = session.exec(select(Record)).one()
+        first.summary = {"results": {"speed": "1"}}
+        session.add(Record(project_id=first.project_id, run_id=first.run_id, revision=2, created_by="root", expunged_at=BEGAN))
+    assert [(found.record, found.results) for found in swapbed.search("speed = 1")] == [(first.id, {"speed": "1"})]
 
 
 def test_notes_change_and_their_history_stays(runs: None) -> None:
