@@ -50,11 +50,15 @@ class SavedProcess(Message):
 
 
 class SavedSocket(Message):
-    """A TCP socket of a process, both as the node sees them: what CRIU does not save of it."""
+    """A TCP socket of a process, both as the node sees them: what CRIU does not save of it, or not as of the cut.
+
+    timestamp: what the clock of its timestamps (RFC 7323) read at the cut's instant, if that is brought back.
+    """
 
     pid: int
     fd: int
     congestion: str
+    timestamp: int | None = None
 
 
 class SavedMachine(Message):

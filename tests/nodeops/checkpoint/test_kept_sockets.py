@@ -1,0 +1,140 @@
+"""What TCP connections keep across a swap although CRIU does not carry it: the clock of their timestamps goes on as virtual time does."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from nodeops.checkpoint.foreign_sockets import tcp_sockets
+from nodeops.checkpoint.preflight import processes
+from nodeops.checkpoint.repaired_sockets import OFF_WITHOUT_PROBE, ON, TCP_REPAIR
+from nodeops.checkpoint.spool import Spool
+from nodeops.checkpoint.tcp_timestamps import TCP_TIMESTAMP, go_on_from, reading
+from nodeops.clock import ClockState
+from nodeops.layout import InstanceLayout
+from nodeops.linux import CLONE_NEWNET, unshare
+from tests.nodeops.checkpoint.test_swap import assert_flows_on, delayed_spec, flow, number_in, start, swap_in, swap_out
+from tests.nodeops.instances import Make, wait_until
+
+LOST_MS = 5  # at most, with what the kernel does not show of both readings
+WITHIN = """
+import os, socket, struct, time
+listener = socket.create_server(('', 6000), family=socket.AF_INET6, dualstack_ipv6=True)
+peer = socket.create_connection(('127.0.0.1', 6000)); other, _ = listener.accept()
+for one in (peer, other): one.setsockopt(6, socket.TCP_NODELAY, 1)
+for number in range(10**9):
+    for sender, receiver in ((peer, other), (other, peer)):
+        sender.sendall(b'x'); receiver.recv(1)
+    again = sum(struct.unpack('8B24I', one.getsockopt(6, 11, 104))[31] for one in (peer, other))
+    for name, value in (('within', number), ('again', again)):
+        open(f'/{name}.new', 'w').write(str(value)); os.rename(f'/{name}.new', f'/{name}')
+    time.sleep(.002)
+"""
+
+
+@pytest.fixture
+def alone() -> Iterator[Callable[..., None]]:
+    """alone(function): call it where there is no network but a loopback."""
+    def within(function: Callable[[], None]) -> None:
+        unshare(CLONE_NEWNET)
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        function()
+
+    with ThreadPoolExecutor(1) as thread:
+        yield lambda function: thread.submit(within, function).result()
+
+
+def connection(address: str) -> tuple[socket.socket, socket.socket]:
+    with socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
+        client = socket.create_connection(listener.getsockname()[:2])
+        return client, listener.accept()[0]
+
+
+def segments_out(one: socket.socket) -> int:
+    return struct.unpack_from("=I", one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144), 136)[0]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("microseconds", [False, True])
+@pytest.mark.parametrize("before_wrap", [None, 2, 5_000])
+def test_the_clock_reads_what_it_is_told_to_at_an_instant(address: str, microseconds: bool, before_wrap: int | None,
+                                                          alone: Callable[..., None]) -> None:
+    def check() -> None:
+        client, server = connection(address)
+        with client, server:
+            if microseconds:
+                client.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, ON)
+                client.setsockopt(socket.IPPROTO_TCP, TCP_TIMESTAMP, 1)
+                client.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, OFF_WITHOUT_PROBE)
+                if client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 6)[5] & 64 == 0:
+                    pytest.skip("this kernel's timestamps are in milliseconds")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            cut_ns = time.monotonic_ns() - 700_000_000
+            wanted = reading(client, cut_ns) if before_wrap is None else 2**32 - before_wrap
+            assert wanted is not None
+            sent = segments_out(client)
+            for later_ns in (300_000_000, 900_000_000):
+                go_on_from(client, wanted, cut_ns + later_ns)
+                now = reading(client, cut_ns + later_ns)
+                assert now is not None and (now - wanted) % 2**32 <= (250 if microseconds else 4)
+            assert client.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 1
+            assert segments_out(client) == sent
+            assert client.getsockopt(socket.IPPROTO_TCP, TCP_REPAIR) == 0
+
+    alone(check)
+
+
+def test_what_has_no_such_clock_is_left_alone(alone: Callable[..., None]) -> None:
+    def check() -> None:
+        subprocess.run(["sysctl", "-qw", "net.ipv4.tcp_timestamps=0"], check=True)
+        client, server = connection("127.0.0.1")
+        with client, server, socket.socket() as fresh, socket.create_server(("127.0.0.1", 0)) as listener:
+            for one in (client, fresh, listener):
+                assert reading(one, time.monotonic_ns()) is None
+                go_on_from(one, 0, time.monotonic_ns())
+            client.sendall(b"x")
+            assert server.recv(1) == b"x"
+
+    alone(check)
+
+
+def clocks(layout: InstanceLayout, node: str) -> dict[tuple[int, int], int]:
+    """Of the node's connections, by process and descriptor: what the clock of their timestamps read when virtual time began."""
+    origin_ns = ClockState.model_validate_json(layout.clock.read_bytes()).origin_ns
+    read = {(one.inner, fd): reading(held, origin_ns) for one in processes(layout, node) for fd, held in tcp_sockets(one.pid)}
+    return {which: at for which, at in read.items() if at is not None}
+
+
+def ahead(later: int, earlier: int) -> int:
+    return (later - earlier + 2**31) % 2**32 - 2**31
+
+
+@pytest.mark.timeout(90)
+def test_round_trip_times_across_a_swap_are_not_longer_by_the_absence(make: Make, state_dir: Path) -> None:
+    """They are measured by that clock. Connections within a node, whose ends see each other's clock before its time, lose nothing."""
+    layout, spool = make(delayed_spec(0.02), daemons=("wires", "conductor")), Spool(state_dir / "spool" / "c-1")
+    flow(layout)
+    start(layout, "a", WITHIN)
+    wait_until(lambda: number_in(layout, "a", "within") > 10)
+    for epoch in range(2):
+        before = {node: clocks(layout, node) for node in ("a", "b")}
+        assert [len(each) for each in before.values()] == [3, 1]
+        swap_out(layout, spool, epoch)
+        swap_in(layout, spool)
+        for node, earlier in before.items():
+            kept = [(one.pid, one.fd) for one in spool.node(node).read().sockets if one.timestamp is not None]
+            later = clocks(layout, node)
+            assert len(kept) == 1 and abs(ahead(later[kept[0]], earlier[kept[0]])) <= LOST_MS
+        assert_flows_on(layout)
+        so_far = number_in(layout, "a", "within")
+        wait_until(lambda: number_in(layout, "a", "within") > so_far + 10)  # noqa: B023
+        assert number_in(layout, "a", "again") == 0
+        shutil.rmtree(spool.root)
