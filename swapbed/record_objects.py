@@ -33,8 +33,9 @@ def one(name: str) -> Record:
 
 
 def bring(source: Path | str, *, name: str | None = None) -> Record:
-    """What `Record.export` wrote, in any form, here or elsewhere. name: for the tree of its template, if that is a new one here."""
-    return Record(record_import.import_(Path(source), name=name))
+    """What `Record.export` wrote, in any form, here or elsewhere; one that is here already stays as it is. name: for the tree of its
+    template, if that is a new one here."""
+    return Record(record_import.import_(Path(source), name=name).known)
 
 
 def every(instance: str | None = None) -> Records:

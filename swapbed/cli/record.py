@@ -144,15 +144,19 @@ def plot(record: RecordArgument, target: Annotated[Path, typer.Argument(metavar=
 def import_(source: Annotated[Path, typer.Argument(metavar="SOURCE", help="what `record export` wrote, in any format")],
             name: Annotated[str | None, typer.Option("--name", "-n", help="of its template's tree; default: as it was")] = None,
             output: FormatOption = Format.TABLE) -> None:
-    """Bring in an exported record with its template; hashes stay what they were."""
+    """Bring in an exported record with its template; hashes stay what they were. What is here already stays as it is, and that is said."""
     from swapbed.exchange import record_import
+    from swapbed.exchange.added import already_here
     from swapbed.present import records as present
 
-    known = record_import.import_(source, name=name)
+    done = record_import.import_(source, name=name)
+    shown = present.of(done.known)
     if output is Format.JSON:
-        print_json(present.of(known))
-    else:
-        print_text(present.facts_table(present.of(known)))
+        print_json({**shown.model_dump(mode="json"), "new": done.new, "added": done.added})
+        return
+    print_text(present.facts_table(shown))
+    if not done.new:
+        note(already_here("record", done.added, f"record:{shown.id}", hidden=shown.hidden))
 
 
 @group.command()

@@ -114,14 +114,19 @@ def export(template: TemplateArgument, target: Annotated[Path, typer.Argument(me
 def import_(archive: Annotated[Path, typer.Argument(metavar="FILE", help="what `template export` wrote")],
             name: Annotated[str | None, typer.Option("--name", "-n", help="of the tree; default: as it was")] = None,
             output: FormatOption = Format.TABLE) -> None:
-    """Bring in an exported template with its ancestors; hashes stay what they were."""
+    """Bring in an exported template with its ancestors; hashes stay what they were. What is here already stays as it is, and that is
+    said."""
     from swapbed.exchange import template_archive
+    from swapbed.exchange.added import already_here
 
-    row = template_archive.import_(archive, name=name)
+    done = template_archive.import_(archive, name=name)
+    row, label = done.template, f"{done.template.name}@{done.template.number}"
     if output is Format.JSON:
-        print_json({"id": row.id, "template": f"{row.name}@{row.number}", "digest": row.digest})
-    else:
-        print_text(f"{row.name}@{row.number}  {row.digest[:12]}")
+        print_json({"id": row.id, "template": label, "digest": row.digest, "new": done.new, "added": done.added})
+        return
+    print_text(f"{label}  {row.digest[:12]}")
+    if not done.new:
+        note(already_here("template", done.added, f"template:{label}", hidden=row.hidden_at is not None))
 
 
 def _say(committed: Committed, output: Format) -> None:

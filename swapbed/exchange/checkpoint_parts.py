@@ -97,7 +97,9 @@ def let_go(store: Store, checkpoints: Sequence[ExportedCheckpoint]) -> None:
         store.unpin(RootKind.CHECKPOINT, identifier)
 
 
-def add_rows(session: Session, checkpoints: Sequence[ExportedCheckpoint], run: Run, project_id: str) -> None:
+def add_rows(session: Session, checkpoints: Sequence[ExportedCheckpoint], run: Run, project_id: str) -> int:
+    """Returns how many of them were not here."""
+    came = 0
     for one in checkpoints:
         row = session.get(Checkpoint, one.id)
         if row is not None and row.root is not None:
@@ -111,6 +113,8 @@ def add_rows(session: Session, checkpoints: Sequence[ExportedCheckpoint], run: R
         else:
             row.sqlmodel_update(fields)
         session.flush()
+        came += 1
+    return came
 
 
 def with_free_ids(session: Session, checkpoints: Sequence[ExportedCheckpoint], project_id: str) -> list[ExportedCheckpoint]:

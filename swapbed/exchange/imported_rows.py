@@ -19,11 +19,12 @@ from models.states import InstanceState, RecordState, RunOutcome, RunState, Subj
 from models.tables import Instance, Project, Record, Run, Template
 from models.tables.columns import new_id
 from models.templates import add_tombstone, store_spec
+from swapbed.exchange.added import Added
 from swapbed.exchange.checkpoint_parts import ExportedCheckpoint, add_rows
 from swapbed.exchange.notes_archive import Notes, take_notes
 from swapbed.exchange.record_parts import ExportedRecord
 from swapbed.exchange.template_archive import named
-from swapbed.exchange.template_chain import Chain, add_chain
+from swapbed.exchange.template_chain import Chain, add_chain, missing
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,22 @@ def record_id(mine: Project, exported: ExportedRecord) -> tuple[str, bool]:
     return (exported.record_id if free else new_id("rec")), False
 
 
-def add(session: Session, mine: Project, incoming: Incoming, record_id: str, name: str | None, manifest: ManifestRef) -> None:
+def add(session: Session, mine: Project, incoming: Incoming, record_id: str, name: str | None, manifest: ManifestRef) -> Added:
     """name: for the tree of its template, if that is a new one here."""
     chain, exported = incoming.chain, incoming.exported
+    added = Added(templates=len(missing(session, mine, chain)))
     templates = add_chain(session, mine, chain, name) if chain.templates else [_without_content(session, mine, incoming)]
     record = session.get(Record, record_id)
     if record is None or record.root is None:
         run = _run(session, incoming, _instance(session, mine, incoming, templates[-1]), templates[-1])
         record = _record(session, mine, incoming, record, record_id, run, manifest)
+        added.records = 1
     owner = session.get_one(Run, record.run_id)
-    add_rows(session, incoming.checkpoints, owner, mine.id)
-    take_notes(session, incoming.notes, {(Subject.RECORD, exported.record_id): record.id, (Subject.RUN, exported.run_id): owner.id,
-                                         (Subject.INSTANCE, exported.instance_id): owner.instance_id, **named(templates)})
+    added.checkpoints = add_rows(session, incoming.checkpoints, owner, mine.id)
+    added.notes = take_notes(session, incoming.notes, {
+        (Subject.RECORD, exported.record_id): record.id, (Subject.RUN, exported.run_id): owner.id,
+        (Subject.INSTANCE, exported.instance_id): owner.instance_id, **named(templates)})
+    return added
 
 
 def _without_content(session: Session, mine: Project, incoming: Incoming) -> Template:

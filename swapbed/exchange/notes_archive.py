@@ -55,8 +55,9 @@ def notes_on(session: Session, named: Named) -> Notes:
     return Notes(subjects=[one for one in found if one.history])
 
 
-def take_notes(session: Session, notes: Notes, named: Named) -> None:
-    """A key that a thing has, or had, here stays as it is here; the others come with their history."""
+def take_notes(session: Session, notes: Notes, named: Named) -> int:
+    """A key that a thing has, or had, here stays as it is here; the others come with their history. Returns how many came."""
+    came = 0
     for one in notes.subjects:
         identifier = named.get((one.kind, one.of))
         if identifier is None:
@@ -64,3 +65,5 @@ def take_notes(session: Session, notes: Notes, named: Named) -> None:
         known = {change.key for change in history_of(session, one.kind, identifier)}
         add_history(session, one.kind, identifier, [MetadataChange(subject=one.kind, subject_id=identifier, **change.model_dump())
                                                     for change in one.history if change.key not in known])
+        came += len({change.key for change in one.history} - known)
+    return came

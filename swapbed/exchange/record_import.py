@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from models.tables import Project
 from storage.roots import RootKind
 from storage.store import Store
 from swapbed.exchange import checkpoint_parts, imported_rows, record_parts
+from swapbed.exchange.added import Added
 from swapbed.exchange.archive_files import unpack
 from swapbed.exchange.checkpoint_parts import Checkpoints, ExportedCheckpoint
 from swapbed.exchange.imported_rows import Incoming
@@ -38,7 +40,18 @@ Model = TypeVar("Model", bound=BaseModel)
 NEXT = "Export it again, and copy it whole"
 
 
-def import_(source: Path, *, name: str | None = None) -> Known:
+@dataclass(frozen=True)
+class Imported:
+    known: Known
+    added: Added
+
+    @property
+    def new(self) -> bool:
+        """Whether the record itself was not here."""
+        return self.added.records > 0
+
+
+def import_(source: Path, *, name: str | None = None) -> Imported:
     """name: for the tree of its template, if that is a new one here.
 
     Raises InvalidInput for what is no export, leads out of itself or cannot be read; Corrupt for files that are not what their hash says;
@@ -49,7 +62,7 @@ def import_(source: Path, *, name: str | None = None) -> Known:
         return _imported(store, mine, source, name)
 
 
-def _imported(store: Store, mine: Project, source: Path, name: str | None) -> Known:
+def _imported(store: Store, mine: Project, source: Path, name: str | None) -> Imported:
     with _opened(source) as place:
         incoming = _read(place, source, mine)
         with reading() as session:
@@ -62,7 +75,7 @@ def _imported(store: Store, mine: Project, source: Path, name: str | None) -> Kn
         store.pin(RootKind.RECORD, record_id, manifest)
     try:
         with writing() as session:
-            imported_rows.add(session, mine, incoming, record_id, name, manifest)
+            added = imported_rows.add(session, mine, incoming, record_id, name, manifest)
     except IntegrityError as error:
         raise Conflict("somebody else imports this record, too", where=record_id, next="Try again") from error
     except SwapbedError:
@@ -70,7 +83,7 @@ def _imported(store: Store, mine: Project, source: Path, name: str | None) -> Kn
             store.unpin(RootKind.RECORD, record_id)
         checkpoint_parts.let_go(store, incoming.checkpoints)
         raise
-    return find(record_id)
+    return Imported(find(record_id), added)
 
 
 @contextmanager

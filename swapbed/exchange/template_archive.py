@@ -12,6 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,9 +22,10 @@ from models.errors import Conflict, HostProblem, InvalidInput
 from models.states import Subject
 from models.tables import Template
 from storage.store import Store
+from swapbed.exchange.added import Added
 from swapbed.exchange.archive_files import Member, of_text, of_tree, unpack, write_tar
 from swapbed.exchange.notes_archive import Named, Notes, notes_on, take_notes
-from swapbed.exchange.template_chain import Chain, add_chain, chain_of, check_chain, check_name, lineage, take_datastores
+from swapbed.exchange.template_chain import Chain, add_chain, chain_of, check_chain, check_name, lineage, missing, take_datastores
 from swapbed.lifecycle import project
 from swapbed.templates import find
 
@@ -51,7 +53,16 @@ def export(template: str, target: Path) -> Path:
     return target
 
 
-def import_(archive: Path, *, name: str | None = None) -> Template:
+@dataclass(frozen=True)
+class Imported:
+    """new: whether the template itself was not here."""
+
+    template: Template
+    new: bool
+    added: Added
+
+
+def import_(archive: Path, *, name: str | None = None) -> Imported:
     """The template that was exported; what of its chain is here already stays as it is. name: for the tree, if it is a new one."""
     mine = project()
     with tempfile.TemporaryDirectory(prefix="swapbed-import-") as scratch:
@@ -70,9 +81,10 @@ def import_(archive: Path, *, name: str | None = None) -> Template:
         with Store.of(mine.name) as store:
             take_datastores(store, chain, place / DATASTORES)
         with writing() as session:
+            new = missing(session, mine, chain)
             made = add_chain(session, mine, chain, name)
-            take_notes(session, notes, named(made))
-    return made[-1]
+            added = Added(templates=len(new), notes=take_notes(session, notes, named(made)))
+    return Imported(made[-1], chain.templates[-1].digest in new, added)
 
 
 def datastore_members(store: Store, chain: Chain, below: str, stack: ExitStack) -> Iterator[Member]:

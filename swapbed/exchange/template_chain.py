@@ -112,6 +112,14 @@ def add_chain(session: Session, mine: Project, chain: Chain, name: str | None = 
     return made
 
 
+def missing(session: Session, mine: Project, chain: Chain) -> set[str]:
+    """Digests of those that are not here, or were deleted here."""
+    digests = {one.digest for one in chain.templates}
+    mine_too = select(Template.digest).where(Template.project_id == mine.id, col(Template.expunged_at).is_(None))
+    here: set[str] = set(session.exec(mine_too.where(col(Template.digest).in_(digests))))
+    return digests - here
+
+
 def _refuse_another_tree(session: Session, project_id: str, name: str, root: str) -> None:
     """A name is one tree's; a tree that is here already has its name."""
     if session.exec(select(Template.id).where(Template.project_id == project_id, Template.digest == root,

@@ -98,7 +98,8 @@ def test_the_template_needs_its_sources_no_more(study: Path, repository: Path, t
     (place / "datastore" / "own").write_text("x")
     assert templates.commit(place).template.number == 2
     archive = template_archive.export("study", tmp_path / "study.tar")
-    assert template_archive.import_(archive).digest == templates.find("study").digest != made.digest, "the hash is that of its files"
+    come = template_archive.import_(archive).template
+    assert come.digest == templates.find("study").digest != made.digest, "the hash is that of its files"
     with pytest.raises(InvalidInput, match="cannot fetch"):
         templates.commit(place, refetch=True)
 

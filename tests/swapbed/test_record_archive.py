@@ -89,6 +89,7 @@ def test_it_comes_back_elsewhere_with_hash_template_and_notes(exported: Path, fo
     said = cli("record", "import", str(exported / form), "--format", "json").parsed
     root = (exported / "root").read_text()
     assert (said["name"], said["root"], said["state"], said["results"]) == ("takeaway/1", root, "final", {"count": "3"})
+    assert said["new"] and said["added"] == {"records": 1, "templates": 1, "checkpoints": 0, "notes": 4}
     record = swapbed.record("takeaway/1")
     assert b"3 received" in record.files["nodes/a/logs/pinger/1.out"] and record.known.row.imported_from
     assert [change.after for change in history("record:takeaway")] == ["bad", "good"]
@@ -99,6 +100,10 @@ def test_it_comes_back_elsewhere_with_hash_template_and_notes(exported: Path, fo
     assert row.digest == json.loads(record.files["template.json"])["digest"]
     assert swapbed.import_record(exported / form).id == record.id, "a second time, it changes nothing"
     assert len(swapbed.records()) == 1 and len(history("record:takeaway")) == 2
+    said = cli("record", "import", str(exported / form), "--format", "json").parsed
+    assert (said["id"], said["new"]) == (record.id, False) and not any(said["added"].values())
+    again = cli("record", "import", str(exported / form))
+    assert (again.returncode, again.stderr.strip()) == (0, "nothing changed: this record was here already") and record.id in again.stdout
     assert "takeaway/1" in cli("search", "COUNT = 3 and quality = good").stdout
 
 
