@@ -70,22 +70,27 @@ def acquire(subject: Subject, subject_id: str, *, holder: str, purpose: str, tim
     Raises Conflict, naming the holder and what it does, while somebody else has it.
     """
     with writing(on) as session:
-        present = session.get(LeaseRow, (subject, subject_id))
-        over_anyway = present is not None and is_dead is not None and is_dead(present.holder)
-        insert = (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(LeaseRow)
-        free = LeaseRow.expires_s <= DatabaseNow()
-        if over_anyway and present is not None:
-            free |= LeaseRow.fence == present.fence
-        taken = session.connection().execute(insert.values(
-            subject=subject, subject_id=subject_id, fence=1, holder=holder, purpose=purpose, expires_s=DatabaseNow() + time_to_live_s,
-        ).on_conflict_do_update(
-            index_elements=["subject", "subject_id"],
-            set_={"fence": LeaseRow.fence + 1, "holder": holder, "purpose": purpose, "expires_s": DatabaseNow() + time_to_live_s},
-            where=free,
-        ).returning(LeaseRow.fence)).scalar()
-    if taken is None:
+        lease = take(session, subject, subject_id, holder=holder, purpose=purpose, time_to_live_s=time_to_live_s, is_dead=is_dead)
+    if lease is None:
         raise _taken(subject, subject_id, on)
-    return Lease(subject, subject_id, taken)
+    return lease
+
+
+def take(session: Session, subject: Subject, subject_id: str, *, holder: str, purpose: str, time_to_live_s: float = TIME_TO_LIVE_S,
+         is_dead: Callable[[str], bool] | None = None) -> Lease | None:
+    """`acquire`, in a transaction of the caller's; None if somebody else has it."""
+    present = session.get(LeaseRow, (subject, subject_id))
+    over_anyway = present.fence if present is not None and is_dead is not None and is_dead(present.holder) else 0
+    insert = (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(LeaseRow)
+    free = (LeaseRow.expires_s <= DatabaseNow()) | (LeaseRow.fence == over_anyway)
+    fence = session.connection().execute(insert.values(
+        subject=subject, subject_id=subject_id, fence=1, holder=holder, purpose=purpose, expires_s=DatabaseNow() + time_to_live_s,
+    ).on_conflict_do_update(
+        index_elements=["subject", "subject_id"],
+        set_={"fence": LeaseRow.fence + 1, "holder": holder, "purpose": purpose, "expires_s": DatabaseNow() + time_to_live_s},
+        where=free,
+    ).returning(LeaseRow.fence)).scalar()
+    return Lease(subject, subject_id, fence) if fence is not None else None
 
 
 def _taken(subject: Subject, subject_id: str, on: Engine | None) -> Busy:

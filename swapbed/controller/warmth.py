@@ -7,6 +7,7 @@ connections are closed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -17,16 +18,23 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
 
-from models.database import engine, reading
-from models.errors import SwapbedError
+from models.database import engine, reading, writing
+from models.errors import NotFound, SwapbedError
 from models.instances import current_run, placements
-from models.leases import Lease, renew
+from models.leases import Lease, release, renew, take
 from models.settings import settings
-from models.states import Subject
+from models.states import RunState, Subject
 from models.tables import Host, Instance, Project, Record, Run, StoredSpec, Template
+from models.transition import transition
 from tasks.places import likely_hosts
 
 NOBODY = "nobody"
+STEPS_OF_A_RUN = ((RunState.STARTING, ()), (RunState.RUNNING, ("begin_ns", "began_at")), (RunState.STOPPING, ()),
+                  (RunState.OVER, ("ended_at", "outcome", "reason", "end_ns")))
+
+
+class _Undone(Exception):
+    pass
 
 
 def _look_for_nobody() -> None:
@@ -35,8 +43,19 @@ def _look_for_nobody() -> None:
             session.get(table, NOBODY)
         placements(session, NOBODY)
         current_run(session, NOBODY)
-    renew(Lease(Subject.INSTANCE, NOBODY, fence=0))
     likely_hosts({}, to_be_placed=True)
+
+
+def _rehearse() -> None:
+    """Statements that write, of a run's beginning and end, undone at once."""
+    renew(Lease(Subject.INSTANCE, NOBODY, fence=0))
+    release(Lease(Subject.INSTANCE, NOBODY, fence=0))
+    with suppress(_Undone), writing() as session:
+        lease = take(session, Subject.INSTANCE, NOBODY, holder=NOBODY, purpose="rehearsal")
+        for state, columns in STEPS_OF_A_RUN:
+            with suppress(NotFound):
+                transition(session, Run, NOBODY, state, lease=lease, **dict.fromkeys(columns))
+        raise _Undone
 
 
 def _database_is_there() -> bool:
@@ -59,6 +78,7 @@ _complete(BaseModel)
 try:
     if _database_is_there():
         _look_for_nobody()
+        _rehearse()
         engine().dispose()
 except (SwapbedError, SQLAlchemyError):  # who needs the database will say what is wrong with it
     pass
