@@ -203,6 +203,12 @@ def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[
         spool.node(node).manifest.write_text(manifest.model_dump_json(indent=1))
 
 
+def _spared() -> None:
+    """Who is short of memory shall kill somebody else: a dump that is killed may harm what it was about to dump (proc(5))."""
+    with suppress(PermissionError):
+        Path("/proc/self/oom_score_adj").write_text("-1000")
+
+
 def _dump(layout: InstanceLayout, spool: Spool, nodes: Sequence[Node], found: Mapping[str, Sequence[Found]],
           progress: Progress) -> dict[str, int]:
     """Node → instant of this host's CLOCK_MONOTONIC at which its sockets were still held by CRIU, and all else was written."""
@@ -213,7 +219,7 @@ def _dump(layout: InstanceLayout, spool: Spool, nodes: Sequence[Node], found: Ma
         networks[node] = open_network(layout.node(node))
         arguments = ("dump", "-t", str(init_identity(layout.node(node)).pid), "--leave-running", "--external",
                      f"net[{os.fstat(networks[node]).st_ino}]:net", "--freeze-cgroup", cgroups.node_cgroup(layout.root.name, node))
-        return Criu(node, spool.node(node), DUMPED, arguments)
+        return Criu(node, spool.node(node), DUMPED, arguments, before=_spared)
 
     def at_gate(node: str, _criu: Criu, _pid: int) -> None:
         """Names that CRIU gave to nameless files are there only until it goes on; then it lets go of the sockets, too."""
