@@ -88,7 +88,7 @@ def placements(session: Session, instance_id: str) -> list[Placement]:
 
 def define_run(session: Session, instance: Instance, *, created_by: str, parameters: Mapping[str, str] | None = None, origin: str = "user",
                environment_of_run: str | None = None, inputs: list[dict[str, str]] | None = None) -> Run:
-    """The row of the instance's next run. Parameters that are not given are as in the last run, or as the instance was made with.
+    """The row of the instance's next run. Parameters that are not given are as `present_values` has them.
 
     environment_of_run: inherit or fresh; None: as the template says. Raises Conflict while another run is going on, and InvalidInput.
     """
@@ -98,12 +98,8 @@ def define_run(session: Session, instance: Instance, *, created_by: str, paramet
                        next="Runs are serial: stop it first (`swapbed run stop`)")
     if instance.state not in (InstanceState.DEFINED, InstanceState.INSTANTIATING, InstanceState.UP):
         raise Conflict(f"the instance is {instance.state.replace('_', ' ')}", where=instance.name, next="A run needs one that is up")
-    spec = load_spec(session, instance.spec_id)
-    last = last_run(session, instance)
-    values = {parameter.name: parameter.value for parameter in spec.parameters}
-    values |= {name: value for name, value in (last.parameters if last else {}).items() if name in values}  # its template may be another
-    if last is not None and last.instance_id != instance.id:
-        values |= {name: value for name, value in instance.parameters.items() if name in values}
+    spec, last = load_spec(session, instance.spec_id), last_run(session, instance)
+    values = present_values(session, instance, spec)
     if unknown := set(parameters or {}) - set(values):
         raise InvalidInput(f"the template has no parameter '{min(unknown)}'", where=instance.name,
                            next=f"It has: {', '.join(sorted(values))}" if values else "It has none")
@@ -113,6 +109,23 @@ def define_run(session: Session, instance: Instance, *, created_by: str, paramet
     session.add(run)
     session.flush()
     return run
+
+
+def present_values(session: Session, instance: Instance, spec: Spec) -> dict[str, str]:
+    """Every parameter's: as in the last run; before the first, and where the instance was changed since then, as it is made. Else a record
+    would say of links what they were not. spec: the instance's."""
+    values = {parameter.name: parameter.value for parameter in spec.parameters}
+    last = last_run(session, instance)
+    if last is None:
+        return values
+    of_last = dict(last.parameters)
+    if of_last and last.spec_id != instance.spec_id:
+        made = {parameter.name: parameter.value for parameter in load_spec(session, last.spec_id).parameters}
+        of_last = {name: value for name, value in of_last.items() if values.get(name) == made.get(name)}
+    values |= {name: value for name, value in of_last.items() if name in values}
+    if last.instance_id != instance.id:
+        values |= {name: value for name, value in instance.parameters.items() if name in values}
+    return values
 
 
 def last_run(session: Session, instance: Instance, until_ns: int | None = None) -> Run | None:

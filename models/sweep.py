@@ -66,6 +66,17 @@ class Sweep(BaseModel):
         return [shard for points in waiting for shard in (points[start::each] for start in range(each)) if shard]
 
 
+    def varied_in(self, spec_id: str) -> list[str]:
+        """Parameters of which an instance of that spec sees several values."""
+        return varied([point.parameters for point in self.points if self.groups[point.group] == spec_id])
+
+
+def varied(several: Sequence[Mapping[str, str]]) -> list[str]:
+    """Names that have different values in several sets of parameters."""
+    names = dict.fromkeys(name for one in several for name in one)
+    return [name for name in names if len({one[name] for one in several if name in one}) > 1]
+
+
 def sweep_id(template_digest: str, points: Sequence[Mapping[str, str]], repeats: int) -> str:
     text = repr((template_digest, [sorted(point.items()) for point in points], repeats))
     return f"w-{base64.b32encode(blake3(text.encode()).digest()).decode().lower()[:10]}"

@@ -37,6 +37,14 @@ def sweeps_with(runs: Set[str]) -> list[Sweep]:
     return [sweep for sweep in known if any(point.run_id in runs for point in sweep.points)]
 
 
+def sweep_with_instance(instance_id: str) -> Sweep | None:
+    """The one that made it and has not destroyed it yet."""
+    for path in sorted(path_of("any").parent.glob("*.json")):
+        if instance_id.encode() in path.read_bytes() and instance_id in (sweep := read_sweep(path.stem)).instances:
+            return sweep
+    return None
+
+
 def forget_runs(sweep_id: str, runs: Set[str]) -> None:
     """Nothing of what these runs were told or reported stays in the sweep's file; their points do. Raises Conflict while it goes on."""
     with working_on_sweep(sweep_id) as sweep:

@@ -13,15 +13,19 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from languages.nearest import nearest
-from models.errors import Conflict, NotFound
+from models.errors import Conflict, NotFound, SwapbedError
+from models.protocol.conductor import RunInfo, Runs
+from models.protocol.control import Nothing
 from models.protocol.host import DaemonName, Relay, Relayed
 from models.settings import settings
 from models.spec import Lan, Spec
+from nodeops.control import ControlClient
 from nodeops.instance import instances_here, layout_of, read_record, read_spec
 from nodeops.session import Here, HostSession, Transport
 from swapbed.privilege import require_root
 
 Result = TypeVar("Result", bound=BaseModel)
+RUN_ANSWER_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,17 @@ class Access:
     def conductor(self, operation: str, arguments: BaseModel, gives: type[Result], *, timeout_s: float = 30) -> Result:
         """An operation of `models.protocol.conductor`."""
         return self.relay(self.session(self.where.home), "conductor", operation, arguments, gives, timeout_s=timeout_s)
+
+    def run(self) -> RunInfo | None:
+        """The run that goes on, or the last one; None before the first, or if the conductor does not answer. Here it is asked without an
+        agent, which would take longer to begin than a program that is run by hand."""
+        try:
+            if not isinstance(self.where.home, Here) or self.where.home.environment:
+                return self.conductor("run", Nothing(), Runs, timeout_s=RUN_ANSWER_S).current
+            with ControlClient(layout_of(self.instance_id).daemon("conductor", "sock"), {}, timeout_s=RUN_ANSWER_S) as conductor:
+                return Runs.model_validate(conductor.call_raw("run", {})).current
+        except SwapbedError:
+            return None
 
     def wires(self, operation: str, arguments: BaseModel, gives: type[Result]) -> list[Result]:
         """An operation of `models.protocol.wires`, on every host of the instance."""

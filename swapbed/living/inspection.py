@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlmodel import select
+
+from models.database import reading
 from models.errors import NotFound
+from models.instances import present_values
 from models.protocol.conductor import RunInfo, Runs
 from models.protocol.control import Message, Nothing
 from models.protocol.host import DaemonStatus, InstanceStatus, NodeStatus, OfInstance
 from models.protocol.wires import ShownPipe
+from models.sweep import varied
+from models.tables import Run
 from swapbed.lifecycle import Known, find
 from swapbed.living import links
 from swapbed.living.access import Access
+from tasks.sweeps import sweep_with_instance
 
 
 class InspectedNode(Message):
@@ -24,7 +31,10 @@ class InspectedNode(Message):
 
 
 class Inspected(Message):
-    """run: what the conductor says of the run that goes on, or of the last one."""
+    """run: what the conductor says of the run that goes on, or of the last one. parameters: values in that run, or in the next one where
+    the instance was changed since. varied: those that are not the same in all its runs, past ones or, of a sweep, coming ones.
+    sweep: id of the one that it is an instance of.
+    """
 
     id: str
     name: str
@@ -32,6 +42,8 @@ class Inspected(Message):
     reason: str | None
     template: str
     parameters: dict[str, str]
+    varied: tuple[str, ...] = ()
+    sweep: str | None = None
     created_at: datetime
     created_by: str
     nodes: tuple[InspectedNode, ...] = ()
@@ -45,8 +57,14 @@ def inspect(name: str) -> tuple[Known, Inspected]:
     """What cannot be found out because something is dead is told among the problems."""
     known = find(name)
     row, template = known.row, known.template
+    sweep = None if row.start_run or row.ended_at else sweep_with_instance(row.id)
+    with reading() as session:
+        parameters = present_values(session, row, known.spec)
+        of_runs = session.exec(select(Run.parameters).where(Run.instance_id == row.id)).all()
+        names = sweep.varied_in(row.spec_id) if sweep else varied(of_runs)
     base = Inspected(id=row.id, name=row.name, state=row.state, reason=row.reason, template=f"{template.name}@{template.number}",
-                     parameters={p.name: p.value for p in known.spec.parameters}, created_at=row.created_at, created_by=row.created_by)
+                     parameters=parameters, varied=tuple(names), sweep=sweep.id if sweep else None, created_at=row.created_at,
+                     created_by=row.created_by)
     if row.home_id is None or row.ended_at is not None:
         return known, base
     with Access.to(row.id) as access:

@@ -23,6 +23,8 @@ def tables(one: Inspected) -> list[RenderableType]:
         parts.append(shown)
     if one.parameters:
         parts.append("parameters: " + " ".join(f"{name}={value}" for name, value in one.parameters.items()))
+    if one.varied:
+        parts.append(f"{f'varied by sweep {one.sweep}' if one.sweep else 'not the same in all its runs'}: {', '.join(one.varied)}")
     if one.run is not None:
         parts.append(_run(one.run))
     parts += [f"connections of {node.name} to the outside, which no checkpoint keeps: {', '.join(node.status.outside)}"

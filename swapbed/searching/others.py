@@ -6,17 +6,17 @@ The language and the way to SQL are those of `swapbed.searching.runs`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, select
 
 from models.database import reading
 from models.errors import InvalidInput
 from models.metadata import values_of
 from models.states import Subject
-from models.tables import Instance, Template
+from models.tables import Instance, Run, Template
 from swapbed.lifecycle import project
 from swapbed.searching.language import Condition, parse
 from swapbed.searching.runs import METADATA, PARAMETER, clause, compared, fitting, instant, noted_so
@@ -42,7 +42,7 @@ class FoundOther(BaseModel):
 
 def search_others(kind: Kind, query: str, *, limit: int = 100, hidden: bool = False) -> list[FoundOther]:
     """The newest first. Names in a query: the thing's own facts, else a key of its metadata (`meta.KEY` says so); of an instance
-    `param.NAME` and its template's name, too."""
+    its template's name, too, and `param.NAME`: as it was made with, or as any of its runs had it."""
     parsed = parse(query)
     table: Any = Template if kind == "template" else Instance
     mine = project()
@@ -76,7 +76,8 @@ def _condition(session: Session, kind: Kind, one: Condition) -> ColumnElement[bo
         if kind == "template":
             raise InvalidInput("a template's parameters have no values but defaults", where=one.name,
                                next="Search runs or instances for them")
-        parameters: Any = col(Instance.parameters)
-        return fitting(session, one, parameters[one.name.removeprefix(PARAMETER)].as_string(), Instance)
+        name, made, of_runs = one.name.removeprefix(PARAMETER), cast(Any, col(Instance.parameters)), cast(Any, col(Run.parameters))
+        had = select(Run.instance_id).where(fitting(session, one, of_runs[name].as_string(), Run))
+        return or_(fitting(session, one, made[name].as_string(), Instance), col(Instance.id).in_(had))
     subject = Subject.TEMPLATE if kind == "template" else Subject.INSTANCE
     return noted_so(session, one, one.name.removeprefix(METADATA), {subject: table.id})

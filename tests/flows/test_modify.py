@@ -95,6 +95,9 @@ def test_values_that_shape_the_network_reshape_it(net: Net) -> None:
     assert net.start().parameters == {"SLOW": "9ms"} and {pipe.shaping.delay_s for pipe in net.link("wire").show()} == {0.0045}
     with pytest.raises(Conflict, match="run 2 is running"):
         net.start(SLOW="1ms")
+    net.stop()
+    net.modify(deploy_name(net), SLOW="5ms")
+    assert net.start().parameters == {"SLOW": "5ms"} and {pipe.shaping.delay_s for pipe in net.link("wire").show()} == {0.0025}
 
 
 def test_there_and_back_and_the_same_again(net: Net, tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from sqlalchemy import Engine
 
 from models.database import reading, writing
 from models.errors import Conflict, InvalidInput, NotFound
-from models.instances import current_run, define_run, find_instance, free_name, living
+from models.instances import current_run, define_run, find_instance, free_name, living, present_values
+from models.spec import Node, Parameter, Spec
 from models.states import InstanceState, RunState
 from models.tables import Instance, Run
 from models.tables.columns import now
-from models.templates import project_named
+from models.templates import project_named, store_spec
 from models.transition import transition
 
 
@@ -73,3 +74,17 @@ def test_parameters_of_a_run_are_given_or_as_in_the_last(database: Engine, defin
         with pytest.raises(InvalidInput, match="no parameter 'DELAI'.*DELAY, FLOWS"):
             define_run(session, instance, created_by="root", parameters={"DELAI": "9ms"})
     assert (first.parameters, second.parameters) == ({"DELAY": "5ms", "FLOWS": "2"}, {"DELAY": "9ms", "FLOWS": "2"})
+
+
+def test_what_an_instance_was_changed_to_counts_more_than_an_earlier_run(database: Engine, define_one: Callable[..., Instance]) -> None:
+    """Else the run's record would say of links what they were not."""
+    with writing(database) as session:
+        instance = define_one(session, parameters={"DELAY": "5ms", "FLOWS": "1", "OLD": "x"})
+        first = define_run(session, instance, created_by="root", parameters={"FLOWS": "2"})
+        transition(session, Run, first.id, RunState.FAILED)
+        changed = Spec(nodes=(Node(name="a"),), parameters=tuple(
+            Parameter(name=name, value=value) for name, value in (("DELAY", "7ms"), ("FLOWS", "1"), ("NEW", "y"))))
+        instance.spec_id = store_spec(session, instance.project_id, changed).id
+        wanted = {"DELAY": "7ms", "FLOWS": "2", "NEW": "y"}
+        assert present_values(session, instance, changed) == wanted
+        assert define_run(session, instance, created_by="root").parameters == wanted

@@ -136,6 +136,8 @@ def test_mistakes_are_named(cli: Cli, net: swapbed.Instance, words: list[str], c
 def test_events_by_hand_are_waited_for_and_stand_among_what_happened(cli: Cli, net: swapbed.Instance) -> None:
     net.start(DURATION=30)
     begun = time.monotonic()
+    said = call("exec", "face", "left1", "echo $DURATION $PAIRS").stdout
+    assert said == net["left1"].run("echo $DURATION $PAIRS").stdout == "30 2\n", "what is run by hand knows the run's values, too"
     assert cli("event", "send", "face", "left1/probe", "stop", "--wait").returncode == 0
     net.event("probe", "start", environment={"DURATION": "1"})
     failed = cli("event", "send", "face", "west", "reboot", "--at", "+9000s", "--format", "json")

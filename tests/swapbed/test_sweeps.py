@@ -9,19 +9,22 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from sqlmodel import col, select
 
-from models.database import reading
+from models.database import reading, writing
 from models.errors import InvalidInput, SwapbedError
-from models.spec import Spec
+from models.instances import define_instance, define_run
+from models.spec import Node, Parameter, Spec
 from models.states import RunState
 from models.sweep import POINTS_LIMIT, Point, Sweep, combinations, sweep_id, values_of
 from models.tables import Instance, LeaseRow, Run, Template
+from models.templates import add_template, project_named
 from nodeops.identity import ProcessIdentity
 from swapbed import lifecycle, record_verbs, sweeping
 from tasks.holder import FORM
-from tasks.sweeps import read_sweep
-from tests.swapbed.conftest import COMMAND
+from tasks.sweeps import read_sweep, write_sweep
+from tests.swapbed.conftest import COMMAND, Cli
 
 EXPERIMENT = """
 parameters:
@@ -64,6 +67,34 @@ def test_points_are_shared_out_among_as_many_instances_as_may_live_at_once() -> 
     assert plan(1, 1) == [list(range(12))] and [len(shard) for shard in plan(2, 1)] == [6, 6]
     assert [len(shard) for shard in plan(2, 3)] == [4, 4, 4] and plan(4, 1, done=12) == [] and plan(1, 1, done=11) == [[11]]
     assert sorted(number for shard in plan(5, 2) for number in shard) == list(range(12))
+
+
+def test_an_instance_of_a_sweep_is_not_told_to_have_the_values_of_its_first_point(database: Engine, cli: Cli) -> None:
+    parameters = tuple(Parameter(name=name, default="1", value="1") for name in ("COUNT", "FIXED"))
+    with writing(database) as session:
+        project = project_named(session, "default")
+        template = add_template(session, project, name="pings", language="yaml", source="x", source_name="x.yml", created_by="root")
+        spec = Spec(nodes=(Node(name="a"),), parameters=parameters)
+        instance, lasting = (define_instance(session, project, template, spec, created_by="root", start_run=False) for _ in range(2))
+        run = define_run(session, instance, created_by="root", parameters={"COUNT": "2"}, origin="sweep")
+        run.state = RunState.OVER
+        points = [Point(number=n, repeat=1, parameters={"COUNT": str(n + 1), "FIXED": "1", "DELAY": f"{n // 2}ms"}, group=n // 2)
+                  for n in range(4)]
+        plan = Sweep(id="w-some", name="pings", project="default", template_id=template.id, created_by="root", points=points,
+                     groups=[instance.spec_id, "another"], instances=[instance.id])
+    write_sweep(plan)
+    shown = cli("inspect", instance.name, "--format", "json").parsed
+    assert (shown["parameters"], shown["varied"], shown["sweep"]) == ({"COUNT": "2", "FIXED": "1"}, ["COUNT"], "w-some")
+    said = cli("inspect", instance.name).stdout
+    assert "parameters: COUNT=2 FIXED=1\n" in said and "varied by sweep w-some: COUNT\n" in said
+    assert [one["name"] for one in cli("search", "param.COUNT = 2", "--kind", "instance", "--format", "json").parsed] == [instance.name]
+
+    assert "COUNT=1" in cli("inspect", lasting.name).stdout and cli("inspect", lasting.name, "--format", "json").parsed["varied"] == []
+    for count in ("1", "3"):
+        with writing(database) as session:
+            define_run(session, lasting, created_by="root", parameters={"COUNT": count}).state = RunState.OVER
+    said = cli("inspect", lasting.name).stdout
+    assert "parameters: COUNT=3 FIXED=1\n" in said and "not the same in all its runs: COUNT\n" in said
 
 
 def test_the_same_sweep_has_the_same_id() -> None:
