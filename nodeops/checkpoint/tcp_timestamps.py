@@ -4,7 +4,8 @@ CRIU sets a restored connection's clock to what it read at the dump, and the ker
 their instant: what had been sent before the cut looked older by that, and a flow's first round-trip times were as much too long.
 
 The clock must never go back: the peer would drop what is stamped with less than it has seen (§5). The kernel does not show the lowest bit,
-so what is read here is the most that it can have been, and what is set the least that is no less: a few steps are lost, up to 3 ms.
+so what is read here is the most that it can have been, and what is set the least that is no less: a few steps are lost, up to 3 ms. And
+a connection may have to send before its instant: what had waited, once CRIU has handed it that, and by its timer if that comes first.
 """
 
 from __future__ import annotations
@@ -12,33 +13,63 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from typing import NamedTuple
 
 from nodeops.checkpoint.repaired_sockets import OFF_WITHOUT_PROBE, ON, TCP_REPAIR
 
 TCP_TIMESTAMP = 24
-OPTIONS_AT, HAS_TIMESTAMPS, IN_MICROSECONDS = 5, 1, 64  # struct tcp_info, TCPI_OPT_…; the last since 6.7, before all are in milliseconds
+INFO = struct.Struct("=5xBxxI12xI16xI52xI40xI8xI")  # struct tcp_info as far as `Info`
+HAS_TIMESTAMPS, IN_MICROSECONDS = 1, 64  # TCPI_OPT_…; the last since 6.7, before all are in milliseconds
 WRAP = 1 << 32
-AT_ONCE_NS = 100_000
+MS = 1_000_000
+AT_ONCE_NS, JIFFY_NS, SURE_NS = 100_000, 10 * MS, 100 * MS
+
+
+class Info(NamedTuple):
+    """rto_us: until its timer sends what is unacked again, or unsent. sent_ms: since data was sent, or it was restored; in whole jiffies.
+
+    again, data: segments sent again, and all with data.
+    """
+
+    options: int
+    rto_us: int
+    unacked: int
+    sent_ms: int
+    again: int
+    unsent: int
+    data: int
+
+    @property
+    def step_ns(self) -> int | None:
+        """Of the clock. None: the connection has none, or it is no connection."""
+        if not self.options & HAS_TIMESTAMPS:
+            return None
+        return MS // 1000 if self.options & IN_MICROSECONDS else MS
+
+    def sends_within(self, ns: int) -> bool:
+        """By its timer; or that has sent something already."""
+        return self.again > 0 or (self.unacked + self.unsent > 0 and self.sent_ms * MS + ns > self.rto_us * 1000 - SURE_NS)
 
 
 def reading(one: socket.socket, instant_ns: int) -> int | None:
-    """What it read at that instant of this host's CLOCK_MONOTONIC. None: the connection has none, or it is no connection."""
-    step_ns = _step_ns(one)
-    if step_ns is None:
-        return None
-    while True:
-        now_ns = time.monotonic_ns()
-        most = one.getsockopt(socket.IPPROTO_TCP, TCP_TIMESTAMP) | 1
-        if time.monotonic_ns() - now_ns < AT_ONCE_NS:
-            break
-    return (most - now_ns // step_ns + instant_ns // step_ns) % WRAP
+    """What it read at that instant of this host's CLOCK_MONOTONIC. None: there is none."""
+    step_ns = _info(one).step_ns
+    return None if step_ns is None else _reading(one, instant_ns, step_ns)
 
 
 def go_on_from(one: socket.socket, wanted: int, instant_ns: int) -> None:
-    """Nobody uses the socket meanwhile. It will read that at that instant, or a step or two more."""
-    step_ns = _step_ns(one)
-    if step_ns is None:
+    """Nobody uses the socket, and nothing reaches it, until that instant. It will read that then, or a step or two more.
+
+    More if it has sent data already: no less than that was stamped with. A connection whose timer sends before is left alone: it would
+    no longer find out, by the clock (RFC 3522), that nothing was lost.
+    """
+    info, now_ns = _info(one), time.monotonic_ns()
+    step_ns = info.step_ns
+    if step_ns is None or info.sends_within(instant_ns - now_ns):
         return
+    if info.data:
+        sent = _reading(one, now_ns - info.sent_ms * MS + JIFFY_NS, step_ns)
+        wanted += max(0, (sent - wanted + WRAP // 2) % WRAP - WRAP // 2)
     reuse = one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)  # repair mode forgets it
     one.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, ON)
     try:
@@ -52,14 +83,19 @@ def go_on_from(one: socket.socket, wanted: int, instant_ns: int) -> None:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
 
 
-def _step_ns(one: socket.socket) -> int | None:
-    options = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, OPTIONS_AT + 1)[OPTIONS_AT]
-    if not options & HAS_TIMESTAMPS:
-        return None
-    return 1_000 if options & IN_MICROSECONDS else 1_000_000
+def _info(one: socket.socket) -> Info:
+    return Info(*INFO.unpack(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO.size)))
+
+
+def _reading(one: socket.socket, instant_ns: int, step_ns: int) -> int:
+    while True:
+        now_ns = time.monotonic_ns()
+        most = one.getsockopt(socket.IPPROTO_TCP, TCP_TIMESTAMP) | 1
+        if time.monotonic_ns() - now_ns < AT_ONCE_NS:
+            return (most - now_ns // step_ns + instant_ns // step_ns) % WRAP
 
 
 def _as_set(value: int, step_ns: int) -> bytes:
     """Newer kernels take the lowest bit for the unit: set for microseconds."""
-    value = value | 1 if step_ns == 1_000 else value + 1 & ~1
+    value = value | 1 if step_ns < MS else value + 1 & ~1
     return struct.pack("=I", value % WRAP)
