@@ -96,8 +96,10 @@ def meeting(condition: Condition) -> Callable[[str], bool]:
 
 
 def quantity(text: str) -> Quantity | None:
+    """None for text, which `nan` is: it would not even equal itself."""
     try:
-        return "", float(text)
+        number = float(text)
+        return ("", number) if number == number else None
     except ValueError:
         pass
     for dimension, read in (("s", parse_duration), ("bit/s", parse_rate), ("B", parse_size)):

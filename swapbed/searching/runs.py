@@ -30,6 +30,7 @@ TEXTS: dict[str, tuple[Any, type]] = {
 TIMES: dict[str, Any] = {"began": col(Run.began_at), "ended": col(Run.ended_at)}
 FACTS_OF_RUN = (*TEXTS, *TIMES, "run", "lasted")
 OPERATORS: dict[str, Any] = {"=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+LASTED_LIMIT_NS = 2.0**62  # what a column of integers can be compared with
 PARAMETER, RESULT, METADATA = "param.", "result.", "meta."
 
 
@@ -101,7 +102,7 @@ def _condition(session: Session, one: Condition) -> ColumnElement[bool]:
     if one.name == "lasted":
         lasted = col(Run.end_ns) - col(Run.begin_ns)
         return and_(col(Run.end_ns).is_not(None), col(Run.begin_ns).is_not(None),
-                    compared(one, lasted, lambda text: round(_number(one, text) * 1e9)))
+                    compared(one, lasted, lambda text: round(max(-LASTED_LIMIT_NS, min(LASTED_LIMIT_NS, _number(one, text) * 1e9)))))
     if one.name.startswith(PARAMETER):
         return _parameter(session, one, one.name.removeprefix(PARAMETER))
     if one.name.startswith(RESULT):
@@ -160,7 +161,7 @@ def compared(one: Condition, column: Any, read: Callable[[str], Any]) -> ColumnE
 
 def _number(one: Condition, text: str) -> float:
     found = quantity(text)
-    if found is None or found[0] not in ("", "s"):
+    if found is None or found[0] not in (("", "s") if one.name == "lasted" else ("",)):
         raise InvalidInput(f"'{text}' is no value for '{one.name}'", where=text,
                            next="Write a time, as in 10s" if one.name == "lasted" else "Write a number")
     return found[1]
@@ -169,6 +170,6 @@ def _number(one: Condition, text: str) -> float:
 def instant(text: str) -> datetime:
     try:
         read = datetime.fromisoformat(text)
-    except ValueError:
+        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise InvalidInput(f"'{text}' is no date or time", where=text, next="Write 2026-11-30, or '2026-11-30 14:05' (UTC)") from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)

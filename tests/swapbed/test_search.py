@@ -53,7 +53,8 @@ QUERIES = [
     ("DELAY > 8ms and outcome = ok", {3}), ("outcome = failed or DELAY = 5ms", {1, 2, 4}), ("not (outcome = ok or run = 2)", {4}),
     ("not nothing = x", {1, 2, 3, 4}), ("lasted > 2s and lasted <= 3", {3}), ("began >= '2026-11-20 15:00'", {3, 4}),
     ("ended > 2026-11-20", set()), ("template = study and instance ~ NE", {1, 2, 3, 4}), ("DELAY = 10Mb", set()),
-    ("by = eve and run < 2", {1}), ("DELAY = \"'; DROP TABLE run; --\"", set()), ("state = over", {1, 2, 3, 4})]
+    ("by = eve and run < 2", {1}), ("lasted < inf and lasted > -1e40", {1, 2, 3, 4}), ("lasted > 1e30", set()),
+    ("DELAY = \"'; DROP TABLE run; --\"", set()), ("state = over", {1, 2, 3, 4})]
 
 
 def test_queries(runs: None) -> None:
@@ -71,11 +72,12 @@ def test_metadata_are_found_wherever_they_hang(runs: None) -> None:
 
 
 REPORTED: list[dict[str, str]] = [
-    {"speed": "5e6", "name": "fast"}, {"speed": "6e6", "odd%name": "1"}, {"left.speed": "4e6", "right.speed": "7e6", "wait": "20ms"}, {}]
+    {"speed": "5e6", "name": "fast"}, {"speed": "6e6", "odd%name": "1"},
+    {"left.speed": "4e6", "right.speed": "7e6", "wait": "20ms", "loss": "nan"}, {}]
 BY_RESULT = [
     ("speed > 5e6", {2, 3}), ("result.speed = 5000000", {1}), ("left.speed < 5e6", {3}), ("result.right.speed < 5e6", set()),
     ("speed > 4500000 and speed < 5.5e6", {1, 3}), ("not result.speed ~ ''", {4}), ("wait >= 0.02s and outcome = ok", {3}),
-    ("name ~ FAS", {1}), ("odd%name = 1", {2}), ("eed > 1", set()),
+    ("name ~ FAS", {1}), ("odd%name = 1", {2}), ("loss = nan and not loss > 0", {3}), ("eed > 1", set()),
     ("meta.speed > 1 or param.speed > 1", set()), ("result.DELAY = 5ms", set())]
 
 
@@ -142,7 +144,8 @@ def test_what_is_not_there_and_what_is_no_key_change_nothing(runs: None) -> None
 
 
 NO_QUERIES = ["", "DELAY", "DELAY >", "= 3", "a = 1 and", "(a = 1", "a = 1)", "a = 1 b = 2", "a == 1", "a = 'x",
-              "not", "run ~ 1", "began > yesterday", "lasted > 3Mb", "run = x", "(" * 200 + "a=1" + ")" * 200]
+              "not", "run ~ 1", "began > yesterday", "lasted > 3Mb", "run = x", "run = 1s", "lasted > nan",
+              "began > 9999-12-31T23:59-14:00", "(" * 200 + "a=1" + ")" * 200]
 
 
 def test_queries_that_are_none_say_where(runs: None) -> None:
