@@ -15,7 +15,7 @@ from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeM
 from models.settings import settings
 from models.spec import Node, Spec
 from nodeops import cgroups, daemons
-from nodeops.checkpoint import kept_sockets, machine_clock, preflight, programs, requirements, vm_nodes
+from nodeops.checkpoint import kept_sockets, machine_clock, preflight, programs, requirements, timers, vm_nodes
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
 from nodeops.checkpoint.node_clock import offset_ns
@@ -34,7 +34,7 @@ from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
 
 EVENT_S = 10.0
-VFORK_PAUSES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # as a rule it takes less than the first
+PAUSES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # as a rule what is waited for takes less than the first
 Progress = Callable[[str, int, int], None]
 
 
@@ -91,6 +91,8 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
             with_probes(layout, names)
             go_on(layout, later_ns)
             steps.done("go on")
+        for node in found:
+            timers.put_off(spool.node(node).images, dumped_ns[node] - cut.frozen_ns[node])
         manifest = CheckpointManifest(spec_digest=spec.digest, virtual_ns=cut.virtual_ns, wall_ns=wall_ns, life=life, nodes=tuple(names),
                                       conducted="conductor" in record.daemons, frames=frames, requirements=required)
         write_whole(spool.manifest, manifest.model_dump_json(indent=1).encode())
@@ -105,23 +107,29 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
                     copying=how_files_are_copied(spool.root))
 
 
-def _dumpable(layout: InstanceLayout, nodes: Sequence[Node], cut: Cut) -> tuple[Cut, dict[str, list[Found]]]:
-    """A process that waits for its child to execute something (vfork(2)) cannot be taken hold of, so that node stands still a little later.
+def _await_dumpable(layout: InstanceLayout, nodes: Sequence[Node]) -> None:
+    """Raises Conflict for what would not be over soon, before anybody is stopped."""
+    for pause_s in (*PAUSES_S, 0.0):
+        hindered = _hindered(preflight.check(layout, nodes), {})
+        if not hindered:
+            return
+        time.sleep(pause_s)
+    raise _not_now(hindered)
 
-    Raises Conflict if that takes longer than it should.
-    """
-    for pause_s in (*VFORK_PAUSES_S, 0.0):
+
+def _dumpable(layout: InstanceLayout, nodes: Sequence[Node], cut: Cut) -> tuple[Cut, dict[str, list[Found]], dict[str, Looked]]:
+    """A node that cannot be dumped at this moment stands still a little later. Raises Conflict if that takes longer than it should."""
+    for pause_s in (*PAUSES_S, 0.0):
         found = preflight.check(layout, nodes)
-        spawning = {node: one for node, processes in found.items() for one in processes if one.state == "D"}
-        if not spawning:
+        sockets = {node: kept_sockets.look(processes, cut.instant_ns) for node, processes in found.items()}
+        hindered = _hindered(found, sockets)
+        if not hindered:
             break
         if pause_s:
-            cut = stand_later(layout, cut, list(spawning), pause_s)
+            cut = stand_later(layout, cut, list(hindered), pause_s)
     else:
-        node, one = next(iter(spawning.items()))
-        raise Conflict(f"{one.name} ({one.inner}) waits for a child to execute something, and cannot be stopped", where=node,
-                       next="Try again")
-    return cut, found
+        raise _not_now(hindered)
+    return cut, found, sockets
 
 
 class Steps:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from models.errors import HostProblem, TimedOut
 from models.settings import settings
-from nodeops.checkpoint import kernel_facts
+from nodeops.checkpoint import kernel_facts, timers
 from nodeops.checkpoint.gate import Gate
 from nodeops.checkpoint.spool import NodeSpool
 from nodeops.identity import ProcessIdentity
@@ -27,15 +27,19 @@ DUMPED, READY = "post-dump", "pre-resume"  # CRIU's names of the steps at which 
 
 
 class Criu:
-    """One run of it, for one node, held at a step until it may `proceed`; then `wait`."""
+    """One run of it, for one node, held at a step until it may `proceed`; then `wait`.
+
+    put_off_ns: how much longer timers shall run than the images say.
+    """
 
     def __init__(self, node: str, spool: NodeSpool, step: str, arguments: Sequence[str | Path], *, pass_fds: Sequence[int] = (),
-                 before: Callable[[], None] | None = None):
+                 before: Callable[[], None] | None = None, put_off_ns: int = 0):
         self.node, self._work = node, spool.work
         shutil.rmtree(spool.work, ignore_errors=True)
         spool.work.mkdir()
         self.gate = Gate(spool.work, step)
-        command = [settings().criu, *arguments, "-D", spool.images, "-W", spool.work, *COMMON, "--action-script", self.gate.script]
+        images = timers.beside(spool.images, spool.work / "images", put_off_ns) if put_off_ns else spool.images
+        command = [settings().criu, *arguments, "-D", images, "-W", spool.work, *COMMON, "--action-script", self.gate.script]
         introduced = partial(_introduce, spool.work, os.getpid(), before)
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
                                         pass_fds=pass_fds, start_new_session=True, preexec_fn=introduced)
