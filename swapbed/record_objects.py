@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,10 +47,9 @@ class Records(list["Record"]):
     """A table in a notebook, and a DataFrame where pandas is installed."""
 
     def rows(self) -> list[dict[str, Any]]:
-        """One for each record: what it is of, parameters and reported values by name; values that look like numbers are numbers."""
-        return [{"record": one.id, "instance": one.known.instance.name, "run": one.known.run.number, "outcome": one.known.run.outcome,
-                 **{name: number(value) for name, value in one.parameters.items()},
-                 **{name: number(value) for name, value in one.results.items()}} for one in self]
+        """One for each record: what it is of, parameters and reported values by name (`param.run`, `result.run` where that is a column
+        already); values that look like numbers are numbers."""
+        return [one._row() for one in self]
 
     def frame(self) -> pandas.DataFrame:
         """Raises ImportError without pandas."""
@@ -60,6 +59,15 @@ class Records(list["Record"]):
 
     def _repr_html_(self) -> str:
         return html.table((name.removeprefix("#") for name in present.COLUMNS), present.rows(present.of(one.known) for one in self))
+
+
+def column(name: str, kind: str, taken: Container[str]) -> str:
+    """What a value is called in a table where others are: as in a search, if its name is taken. kind: param or result."""
+    return f"{kind}.{name}" if name in taken else name
+
+
+def columns(values: Mapping[str, str], kind: str, taken: Container[str]) -> dict[str, Any]:
+    return {column(name, kind, taken): number(value) for name, value in values.items()}
 
 
 def number(value: str) -> Any:
@@ -123,6 +131,11 @@ class Record:
     def results(self) -> dict[str, str]:
         """Values that agents reported, by lines `RESULT name value` on their standard output."""
         return dict(self.known.row.summary.get("results", {}))
+
+    def _row(self) -> dict[str, Any]:
+        facts = {"record": self.id, "instance": self.known.instance.name, "run": self.known.run.number, "outcome": self.outcome}
+        facts |= columns(self.parameters, "param", facts)
+        return facts | columns(self.results, "result", facts)
 
     @property
     def said(self) -> Recorded:

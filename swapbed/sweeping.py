@@ -16,7 +16,7 @@ from swapbed.lifecycle import committed, pass_on, project, source_of, template_n
 from swapbed.present import html
 from swapbed.present.progress import Report, quiet
 from swapbed.privilege import user
-from swapbed.record_objects import number
+from swapbed.record_objects import column, columns
 from swapbed.serving import server
 from swapbed.serving.launch import launch
 from swapbed.sources.source import evaluated
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 
     from swapbed.sources.source import Definition
 
+FACTS = ("repeat", "outcome", "record")
 Grid = Mapping[str, "Iterable[Any] | str"]
 
 
 def sweep(definition: Definition, grid: Grid | None = None, *, repeats: int = 1, parallel: int = 1, resume: bool = False,
-          limit_s: float | None = None, report: Report = quiet, **fixed: Any) -> Sweeping:
+          limit_s: float | None = None, parameters: Mapping[str, Any] | None = None, report: Report = quiet, **fixed: Any) -> Sweeping:
     """A run for every combination of the grid's values, `repeats` times: `sweep("x.yml", {"DELAY": ["5ms", "10ms"]}, repeats=3)`.
 
     definition: as for `deploy`, a template's name included. Points that differ in parameters of runs only share an instance.
     resume: go on with the same sweep where it was interrupted. limit_s: how long a run may take. fixed: parameters that are the same
-    everywhere.
+    everywhere; also as `parameters`, for names that mean something else here.
     """
+    fixed = {**(parameters or {}), **fixed}
     if parallel < 1:
         raise InvalidInput(f"{parallel} at once are none", where="parallel")
     values = {name: _values(name, given) for name, given in (grid or {}).items()}
@@ -109,9 +111,9 @@ class Sweeping:
         return self.plan.points
 
     def rows(self) -> list[dict[str, Any]]:
-        """One for each run: parameters, repeat, outcome, record, and reported values by name; numbers as numbers."""
-        return [{**{name: number(value) for name, value in point.parameters.items()}, "repeat": point.repeat, "outcome": point.outcome,
-                 "record": point.record_id, **{name: number(value) for name, value in point.results.items()}} for point in self.points]
+        """One for each run: parameters, repeat, outcome, record, and reported values by name (`param.record`, `result.record` where that is
+        a column already); numbers as numbers."""
+        return [_row(point) for point in self.points]
 
     def frame(self) -> pandas.DataFrame:
         """Raises ImportError without pandas."""
@@ -131,10 +133,21 @@ class Sweeping:
         if not names or (value is not None and value not in names):
             raise NotFound(f"no run reported '{value}'" if value else "no run reported a value", where=self.plan.name,
                            next=f"There are: {', '.join(names)}" if names else "Agents report with `echo RESULT name value`")
-        return plot(self.rows(), self.swept, value or names[0], x or self.swept[-1], Path(path))
+        if x is not None and x not in self.swept:
+            raise NotFound(f"'{x}' was not swept", where=self.plan.name, next=f"There are: {', '.join(self.swept)}")
+        chosen, along = value or names[0], x or self.swept[-1]
+        swept = {name: column(name, "param", FACTS) for name in self.swept}
+        shown = column(chosen, "result", {*FACTS, *self.points[0].parameters})
+        return plot(self.rows(), list(swept.values()), shown, swept[along], Path(path))
 
     def _repr_html_(self) -> str:
         rows = self.rows()
         columns = list(dict.fromkeys(name for row in rows for name in row))
         return html.heading(self.plan.name, remark=f"sweep of {len(rows)} runs") + html.table(
             columns, [[row.get(name) for name in columns] for row in rows])
+
+
+def _row(point: Point) -> dict[str, Any]:
+    facts = dict(zip(FACTS, (point.repeat, point.outcome, point.record_id), strict=True))
+    told = columns(point.parameters, "param", FACTS) | facts
+    return told | columns(point.results, "result", told)

@@ -35,7 +35,8 @@ def sweep(source: SourceArgument,
         form_of(plot)  # rather now than when all is done
     with progress() as report:
         done = sweeping.sweep(source, assignments(grid, "the grid", "DELAY=5ms,10ms"), repeats=repeats, parallel=parallel, resume=resume,
-                              report=report, limit_s=None if limit is None else seconds(limit, "--limit"), **assignments(parameters))
+                              report=report, limit_s=None if limit is None else seconds(limit, "--limit"),
+                              parameters=assignments(parameters))
     rows = done.rows()
     if output is Format.JSON:
         print_json(rows)

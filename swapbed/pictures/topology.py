@@ -38,6 +38,6 @@ class Picture:
         return f'<div style="max-width:100%;overflow:auto">{text[text.index("<svg"):]}</div>'
 
 
-def graph(definition: Definition, **parameters: Any) -> Picture:
+def graph(definition: Definition, /, **parameters: Any) -> Picture:
     """Of a file or directory under parameter values, of a topology built here, or of a spec."""
     return Picture(evaluated(definition, parameters)[1].spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -27,7 +28,7 @@ def as_data(value: BaseModel | Sequence[Any] | dict[str, Any] | Any) -> Any:
         return {key: as_data(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_data(item) for item in value]
-    return value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value  # JSON has neither nan nor inf
 
 
 def print_json(value: Any) -> None:

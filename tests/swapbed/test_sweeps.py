@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlmodel import col, select
 
 from models.database import reading, writing
-from models.errors import InvalidInput, SwapbedError
+from models.errors import InvalidInput, NotFound, SwapbedError
 from models.instances import define_instance, define_run
 from models.spec import Node, Parameter, Spec
 from models.states import RunState
@@ -22,6 +22,7 @@ from models.tables import Instance, LeaseRow, Run, Template
 from models.templates import add_template, project_named
 from nodeops.identity import ProcessIdentity
 from swapbed import lifecycle, record_verbs, sweeping
+from swapbed.present.output import as_data
 from tasks.holder import FORM
 from tasks.sweeps import read_sweep, write_sweep
 from tests.swapbed.conftest import COMMAND, Cli
@@ -95,6 +96,29 @@ def test_an_instance_of_a_sweep_is_not_told_to_have_the_values_of_its_first_poin
             define_run(session, lasting, created_by="root", parameters={"COUNT": count}).state = RunState.OVER
     said = cli("inspect", lasting.name).stdout
     assert "parameters: COUNT=3 FIXED=1\n" in said and "not the same in all its runs: COUNT\n" in said
+
+
+def test_names_that_mean_something_else_already_are_told_apart(tmp_path: Path) -> None:
+    points = [Point(number=n, repeat=1, parameters={"record": str(n), "COUNT": "5"}, group=0, outcome="ok", record_id="rec-x",
+                    results={"COUNT": "7", "outcome": "-1", "loss": "nan", "speed": str(n)}) for n in range(2)]
+    plan = Sweep(id="w", name="x", project="p", template_id="t", created_by="me", groups=["s"], points=points)
+    done = sweeping.Sweeping(plan, ["record"])
+    assert as_data(done.rows()[1]) == {"param.record": 1, "COUNT": 5, "repeat": 1, "outcome": "ok", "record": "rec-x", "result.COUNT": 7,
+                                       "result.outcome": -1, "loss": "nan", "speed": 1}
+    for value in ("COUNT", "outcome", "loss", "speed"):
+        assert done.plot(tmp_path / f"{value}.svg", value, "record").stat().st_size > 1000
+    with pytest.raises(NotFound, match="'COUNT' was not swept.*There are: record"):
+        done.plot(tmp_path / "x.svg", "speed", "COUNT")
+
+
+def test_a_parameter_may_be_named_as_what_a_sweep_takes(tmp_path: Path, cli: Cli, state_dir: Path) -> None:
+    (tmp_path / "odd.yml").write_text("parameters: {repeats: 1, report: 2}\nnodes: {a: }\nagents: {x: {node: a, command: echo}}\n")
+    said = cli("sweep", "odd.yml", "report=1,1", "-S", "repeats=3")
+    assert said.returncode == InvalidInput.exit_code and "given twice" in said.stderr
+    said = cli("sweep", "odd.yml", "report=1,2", "-S", "report=3")
+    assert said.returncode == InvalidInput.exit_code and "both swept and fixed" in said.stderr
+    (tmp_path / "odd.yml").write_text("parameters: {definition: 1}\nnodes: {a: }\n")
+    assert cli("graph", "odd.yml", "-S", "definition=2").returncode == 0
 
 
 def test_the_same_sweep_has_the_same_id() -> None:
