@@ -18,6 +18,7 @@ from nodeops import cgroups, daemons
 from nodeops.checkpoint import kept_sockets, machine_clock, preflight, programs, requirements, timers, vm_nodes
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
+from nodeops.checkpoint.kept_sockets import Looked
 from nodeops.checkpoint.node_clock import offset_ns
 from nodeops.checkpoint.patience import with_probes, without_probes
 from nodeops.checkpoint.preflight import Found
@@ -54,7 +55,9 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     if ended := daemons.missing(layout, record.daemons):
         raise HostProblem(f"the {ended[0]} of this instance does not run", where=record.instance, next="`swapbed mend` starts it again")
     required = required.model_copy(update={"bases": required.bases | vm_nodes.images_of(layout, record.nodes)})
-    _check_room(preflight.check(layout, nodes), vm_nodes.memory_bytes(layout, record.nodes))
+    standing = preflight.check(layout, nodes)
+    _check_room(standing, vm_nodes.memory_bytes(layout, record.nodes))
+    _await_accepted(standing)
     spool.root.mkdir(parents=True, mode=0o700)
     names = [node.name for node in nodes]
     later_ns = dict.fromkeys(names, 0)
@@ -72,9 +75,9 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         wall_ns = host_wall_ns(cut.instant_ns) + record.wall_shift_ns
         steps = Steps(cut.instant_ns)
         steps.done("freeze")
-        cut, found = _dumpable(layout, nodes, cut)
+        cut, found, looked = _dumpable(layout, nodes, cut)
         later_ns = {node: frozen_ns - cut.instant_ns for node, frozen_ns in cut.frozen_ns.items()}
-        _write_nodes(layout, spool, cut, found, carried)
+        _write_nodes(layout, spool, cut, found, looked, carried)
         steps.done("look")
         dumped_ns = _dump(layout, spool, [node for node in nodes if node.name in found], found, progress)
         steps.done("dump")
@@ -107,10 +110,10 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
                     copying=how_files_are_copied(spool.root))
 
 
-def _await_dumpable(layout: InstanceLayout, nodes: Sequence[Node]) -> None:
-    """Raises Conflict for what would not be over soon, before anybody is stopped."""
+def _await_accepted(found: Mapping[str, Sequence[Found]]) -> None:
+    """Raises Conflict, before anybody is stopped, for a server that lets a connection wait for longer than a moment."""
     for pause_s in (*PAUSES_S, 0.0):
-        hindered = _hindered(preflight.check(layout, nodes), {})
+        hindered = _hindered({}, {node: kept_sockets.look(processes, time.monotonic_ns()) for node, processes in found.items()})
         if not hindered:
             return
         time.sleep(pause_s)
@@ -118,18 +121,32 @@ def _await_dumpable(layout: InstanceLayout, nodes: Sequence[Node]) -> None:
 
 
 def _dumpable(layout: InstanceLayout, nodes: Sequence[Node], cut: Cut) -> tuple[Cut, dict[str, list[Found]], dict[str, Looked]]:
-    """A node that cannot be dumped at this moment stands still a little later. Raises Conflict if that takes longer than it should."""
+    """A node that cannot be dumped as it is stands still a little later. Raises Conflict if that takes longer than it should."""
     for pause_s in (*PAUSES_S, 0.0):
         found = preflight.check(layout, nodes)
-        sockets = {node: kept_sockets.look(processes, cut.instant_ns) for node, processes in found.items()}
-        hindered = _hindered(found, sockets)
+        looked = {node: kept_sockets.look(processes, cut.instant_ns) for node, processes in found.items()}
+        hindered = _hindered(found, looked)
         if not hindered:
             break
         if pause_s:
             cut = stand_later(layout, cut, list(hindered), pause_s)
     else:
         raise _not_now(hindered)
-    return cut, found, sockets
+    return cut, found, looked
+
+
+def _hindered(found: Mapping[str, Sequence[Found]], looked: Mapping[str, Looked]) -> dict[str, str]:
+    """Node → what will be over in a moment, but stands in the way as long: a process that waits for its child to execute something
+    (vfork(2)), of which nothing can take hold; a server that has not accepted a connection yet, which CRIU refuses to dump."""
+    unaccepted = {node: f"{one.name} ({one.inner}) does not accept a connection at port {port}, and none that waits can be carried"
+                  for node, each in looked.items() for one, port in each.unaccepted}
+    return unaccepted | {node: f"{one.name} ({one.inner}) waits for a child to execute something, and cannot be stopped"
+                         for node, processes in found.items() for one in processes if one.state == "D"}
+
+
+def _not_now(hindered: Mapping[str, str]) -> Conflict:
+    node, why = next(iter(hindered.items()))
+    return Conflict(why, where=node, next="Try again")
 
 
 class Steps:
@@ -194,7 +211,7 @@ def _save_conductor(layout: InstanceLayout, spool: Spool) -> None:
         conductor.save(spool.conductor)
 
 
-def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[str, Sequence[Found]],
+def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[str, Sequence[Found]], looked: Mapping[str, Looked],
                  carried: Mapping[str, dict[str, str]]) -> None:
     boot_ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
     for node, frozen_ns in cut.frozen_ns.items():
@@ -206,7 +223,7 @@ def _write_nodes(layout: InstanceLayout, spool: Spool, cut: Cut, found: Mapping[
         monotonic, boottime = offset_ns(init_identity(layout.node(node)).pid)
         manifest = NodeManifest(node=node, frozen_after_ns=frozen_ns - cut.instant_ns, monotonic_ns=frozen_ns + monotonic,
                                 boottime_ns=frozen_ns + boot_ahead_ns + boottime, processes=tuple(one.saved() for one in found[node]),
-                                sockets=kept_sockets.saved(found[node], cut.instant_ns), programs=carried[node])
+                                sockets=looked[node].sockets, programs=carried[node])
         spool.node(node).images.mkdir(parents=True)
         spool.node(node).manifest.write_text(manifest.model_dump_json(indent=1))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from models.protocol.checkpoint import SavedSocket
 from nodeops.checkpoint import congestion, tcp_timestamps
@@ -18,20 +19,33 @@ MAPPED = "::ffff:"  # of IPv4, as a socket of IPv6 names it
 End = tuple[str, int]
 
 
-def saved(found: Iterable[Found], instant_ns: int) -> tuple[SavedSocket, ...]:
-    """Of a node's frozen processes, listening sockets too. instant_ns: of the cut.
+@dataclass(frozen=True)
+class Looked:
+    """sockets: of a node's processes, listening ones too. unaccepted: servers that connections wait for, which CRIU does not dump, with
+    their ports."""
+
+    sockets: tuple[SavedSocket, ...]
+    unaccepted: tuple[tuple[Found, int], ...]
+
+
+def look(found: Iterable[Found], instant_ns: int) -> Looked:
+    """At a node's processes. instant_ns: of the cut.
 
     Connections within the node keep the clock that CRIU gives them: when it lets go of them they exchange segments at once, and each
     other's clock must not go back from then on.
     """
     sockets: list[tuple[tuple[End, End] | None, SavedSocket]] = []
+    unaccepted = []
     for one in found:
         for fd, held in tcp_sockets(one.pid):
             timestamp = tcp_timestamps.reading(held, instant_ns)
             sockets.append((None if timestamp is None else _ends(held),
                             SavedSocket(pid=one.inner, fd=fd, congestion=congestion.chosen(held), timestamp=timestamp)))
+            if tcp_timestamps.look_at(held).unaccepted:
+                unaccepted.append((one, held.getsockname()[1]))
     known = {ends for ends, _ in sockets if ends}
-    return tuple(each.model_copy(update={"timestamp": None}) if ends and ends[::-1] in known else each for ends, each in sockets)
+    return Looked(tuple(each.model_copy(update={"timestamp": None}) if ends and ends[::-1] in known else each for ends, each in sockets),
+                  tuple(unaccepted))
 
 
 def bring_back(found: Iterable[Found], sockets: Iterable[SavedSocket], instant_ns: int, node: str) -> None:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 from nodeops.checkpoint.repaired_sockets import OFF_WITHOUT_PROBE, ON, TCP_REPAIR
 
 TCP_TIMESTAMP = 24
-INFO = struct.Struct("=5xBxxI12xI16xI52xI40xI8xI")  # struct tcp_info as far as `Info`
+INFO = struct.Struct("=B4xBxxI12xI16xI52xI40xI8xI")  # struct tcp_info as far as `Info`
 HAS_TIMESTAMPS, IN_MICROSECONDS = 1, 64  # TCPI_OPT_…; the last since 6.7, before all are in milliseconds
+LISTENS = 10  # TCP_LISTEN
 WRAP = 1 << 32
 MS = 1_000_000
 AT_ONCE_NS, JIFFY_NS, SURE_NS = 100_000, 10 * MS, 100 * MS
@@ -31,6 +32,7 @@ class Info(NamedTuple):
     again, data: segments sent again, and all with data.
     """
 
+    state: int
     options: int
     rto_us: int
     unacked: int
@@ -46,6 +48,11 @@ class Info(NamedTuple):
             return None
         return MS // 1000 if self.options & IN_MICROSECONDS else MS
 
+    @property
+    def unaccepted(self) -> int:
+        """Connections that wait for a server to take them."""
+        return self.unacked if self.state == LISTENS else 0
+
     def sends_within(self, ns: int) -> bool:
         """By its timer; or that has sent something already."""
         return self.again > 0 or (self.unacked + self.unsent > 0 and self.sent_ms * MS + ns > self.rto_us * 1000 - SURE_NS)
@@ -53,7 +60,7 @@ class Info(NamedTuple):
 
 def reading(one: socket.socket, instant_ns: int) -> int | None:
     """What it read at that instant of this host's CLOCK_MONOTONIC. None: there is none."""
-    step_ns = _info(one).step_ns
+    step_ns = look_at(one).step_ns
     return None if step_ns is None else _reading(one, instant_ns, step_ns)
 
 
@@ -63,7 +70,7 @@ def go_on_from(one: socket.socket, wanted: int, instant_ns: int) -> None:
     More if it has sent data already: no less than that was stamped with. A connection whose timer sends before is left alone: it would
     no longer find out, by the clock (RFC 3522), that nothing was lost.
     """
-    info, now_ns = _info(one), time.monotonic_ns()
+    info, now_ns = look_at(one), time.monotonic_ns()
     step_ns = info.step_ns
     if step_ns is None or info.sends_within(instant_ns - now_ns):
         return
@@ -83,7 +90,7 @@ def go_on_from(one: socket.socket, wanted: int, instant_ns: int) -> None:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
 
 
-def _info(one: socket.socket) -> Info:
+def look_at(one: socket.socket) -> Info:
     return Info(*INFO.unpack(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO.size)))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import Conflict
 from nodeops.checkpoint.foreign_sockets import tcp_sockets
 from nodeops.checkpoint.preflight import processes
 from nodeops.checkpoint.repaired_sockets import OFF_WITHOUT_PROBE, ON, TCP_REPAIR
@@ -22,7 +23,7 @@ from nodeops.clock import ClockState
 from nodeops.layout import InstanceLayout
 from nodeops.linux import CLONE_NEWNET, unshare
 from tests.nodeops.checkpoint.test_swap import assert_flows_on, delayed_spec, flow, number_in, start, swap_in, swap_out
-from tests.nodeops.instances import Make, wait_until
+from tests.nodeops.instances import Make, lan_spec, wait_until
 
 STANDS_NS = 2_500_000_000  # or a restored connection's timer may come first
 LOST_MS = 5  # at most, with what the kernel does not show of both readings
@@ -38,6 +39,16 @@ for number in range(10**9):
     for name, value in (('within', number), ('again', again)):
         open(f'/{name}.new', 'w').write(str(value)); os.rename(f'/{name}.new', f'/{name}')
     time.sleep(.002)
+"""
+
+LISTEN = """
+import socket, time
+listener = socket.create_server(('', 5000)); open('/listens', 'w').close(); time.sleep({}); peer, _ = listener.accept()
+open('/taken', 'w').write(str(len(peer.recv(9))))
+"""
+CONNECT = """
+import socket, time
+peer = socket.create_connection(('b', 5000)); peer.sendall(b'hello'); open('/sent', 'w').close(); time.sleep(1000)
 """
 
 
@@ -110,7 +121,7 @@ def test_the_clock_does_not_go_back_behind_what_was_sent(alone: Callable[..., No
 
 
 def test_who_sends_before_its_instant_keeps_its_clock() -> None:
-    calm = Info(options=1, rto_us=3_000_000, unacked=0, sent_ms=500, again=0, unsent=0, data=0)
+    calm = Info(state=1, options=1, rto_us=3_000_000, unacked=0, sent_ms=500, again=0, unsent=0, data=0)
     soon_ns, late_ns = 2_000_000_000, 3_000_000_000
     assert not calm.sends_within(late_ns) and calm._replace(again=1).sends_within(0)
     for waits in (calm._replace(unacked=1), calm._replace(unsent=1)):
@@ -163,3 +174,34 @@ def test_round_trip_times_across_a_swap_are_not_longer_by_the_absence(make: Make
         wait_until(lambda: number_in(layout, "a", "within") > so_far + 10)  # noqa: B023
         assert not in_time or number_in(layout, "a", "again") == 0
         shutil.rmtree(spool.root)
+
+
+def one_waits(make: Make, seconds: float) -> InstanceLayout:
+    """A connection, for so long, for its server to accept it."""
+    layout = make(lan_spec("a", "b"), daemons=("wires", "conductor"))
+    for node, program, name in (("b", LISTEN.format(seconds), "listens"), ("a", CONNECT, "sent")):
+        start(layout, node, program)
+        wait_until((layout.node(node).upper / name).exists)
+    return layout
+
+
+@pytest.mark.timeout(60)
+def test_a_connection_that_is_about_to_be_accepted_is_waited_for(make: Make, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CRIU would refuse to dump its server."""
+    spool = Spool(state_dir / "spool" / "c-1")
+    layout = one_waits(make, 0.5)
+    monkeypatch.setattr("nodeops.checkpoint.capture._await_accepted", lambda _found: None)  # as if it had come in the last moment
+    swap_out(layout, spool)
+    swap_in(layout, spool)
+    wait_until(lambda: number_in(layout, "b", "taken") == 5)
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_accepts_nothing_is_refused_before_anybody_is_stopped(make: Make, state_dir: Path,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(state_dir / "spool" / "c-1")
+    layout = one_waits(make, 1000)
+    monkeypatch.setattr("nodeops.checkpoint.capture.stand_still", None)
+    with pytest.raises(Conflict, match=r"b: python3 \(\d+\) does not accept a connection at port 5000"):
+        swap_out(layout, spool)
+    assert not spool.root.exists()
