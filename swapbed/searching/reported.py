@@ -5,9 +5,10 @@ They are in the rows of records since their commit: no record is read. There may
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from sqlalchemy import func, or_, select, true
+from sqlalchemy import String, cast, func, or_, select, true
 from sqlmodel import Session, col
 
 from models.tables import Record
@@ -26,6 +27,8 @@ def _reported(session: Session, name: str) -> list[tuple[str, str]]:
     each = _each(session, summary, "results")
     of_an_agent = func.substr(each.c.key, func.length(each.c.key) - len(name)) == f".{name}"
     wanted = select(col(Record.run_id), each.c.value).select_from(_with(summary, each)).where(or_(each.c.key == name, of_an_agent))
+    if _is_sqlite(session):  # which keeps JSON as text: what has no such name, as most queries for a parameter, is not taken apart
+        wanted = wanted.where(func.instr(cast(summary, String), json.dumps(name)[1:]) > 0)
     return [(run, text) for run, text in session.connection().execute(wanted)]
 
 
@@ -37,11 +40,15 @@ def keys(session: Session, column: Any, below: str | None = None) -> list[str]:
 
 def _each(session: Session, column: Any, below: str | None) -> Any:
     """A row for each value of one object: key and value."""
-    if session.get_bind().dialect.name == "postgresql":
-        called = func.jsonb_each_text(column[below] if below else column)
-    else:
+    if _is_sqlite(session):
         called = func.json_each(column, f"$.{below}" if below else "$")
+    else:
+        called = func.jsonb_each_text(column[below] if below else column)
     return called.table_valued("key", "value")
+
+
+def _is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
 
 
 def _with(column: Any, each: Any) -> Any:

@@ -72,12 +72,12 @@ def test_metadata_are_found_wherever_they_hang(runs: None) -> None:
 
 
 REPORTED: list[dict[str, str]] = [
-    {"speed": "5e6", "name": "fast"}, {"speed": "6e6", "odd%name": "1"},
+    {"speed": "5e6", "name": "fast"}, {"speed": "6e6", "odd%name": "1", "größe\\": "2"},
     {"left.speed": "4e6", "right.speed": "7e6", "wait": "20ms", "loss": "nan"}, {}]
 BY_RESULT = [
     ("speed > 5e6", {2, 3}), ("result.speed = 5000000", {1}), ("left.speed < 5e6", {3}), ("result.right.speed < 5e6", set()),
     ("speed > 4500000 and speed < 5.5e6", {1, 3}), ("not result.speed ~ ''", {4}), ("wait >= 0.02s and outcome = ok", {3}),
-    ("name ~ FAS", {1}), ("odd%name = 1", {2}), ("loss = nan and not loss > 0", {3}), ("eed > 1", set()),
+    ("name ~ FAS", {1}), ("odd%name = 1", {2}), ("loss = nan and not loss > 0", {3}), ("größe\\ = 2", {2}), ("eed > 1", set()),
     ("meta.speed > 1 or param.speed > 1", set()), ("result.DELAY = 5ms", set())]
 
 
