@@ -17,6 +17,7 @@ from models.errors import Conflict, NotFound, TimedOut
 from models.manifest import FileKind, ListedFile
 from models.states import RecordState
 from models.tables import Instance, Project, Record, Run, Template
+from swapbed import subjects
 from swapbed.lifecycle import project
 from swapbed.present.file_names import printable
 from swapbed.privilege import user
@@ -79,12 +80,14 @@ def _by_run(session: Session, mine: Project, text: str) -> Record:
 
 def all_of(instance: str | None = None, *, revisions: bool = False, hidden: bool = False, limit: int | None = None) -> list[Known]:
     """Of one instance (name or id), or of the project; by instance and run. Without revisions only the newest of each. limit: those of the
-    newest runs."""
+    newest runs. Raises NotFound if there never was such an instance."""
     query = _listed(project(), instance, revisions, hidden)
     if limit is not None:
         query = query.order_by(col(Run.created_at).desc(), col(Record.revision).desc()).limit(limit)
     with reading() as session:
         known = [Known(*row) for row in session.exec(query)]
+    if instance is not None and not known:
+        subjects.find(f"instance:{instance}")
     return sorted(known, key=lambda one: (one.instance.created_at, one.instance.id, one.run.number, one.row.revision))
 
 

@@ -55,6 +55,7 @@ BAD_WORDS = {
     "a name that is no DNS label": (["deploy", "good.yml", "--name", "not_a.label"], 3, ["not_a.label", "DNS label"]),
     "an unknown instance": (["destroy", "nobody"], 4, ["nobody", "no living instance"]),
     "an unknown instance to look at": (["inspect", "nobody"], 4, ["nobody"]),
+    "an unknown instance whose records are asked for": (["record", "ls", "nobody"], 4, ["nobody", "no instance of that name"]),
     "an unknown instance to enter": (["exec", "nobody", "h1", "true"], 4, ["nobody"]),
     "an unknown command": (["deplloy"], 2, ["Did you mean 'deploy'"]),
     "an unknown option": (["validate", "good.yml", "--paramters"], 2, ["--paramters"]),
