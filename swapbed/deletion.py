@@ -127,7 +127,8 @@ def _descend(session: Session, chosen: Chosen) -> None:
         ahead = set(session.exec(select(Template.id).where(col(Template.parent_id).in_(ahead)))) - chosen.templates
         chosen.templates |= ahead
     chosen.instances |= set(session.exec(select(Instance.id).where(col(Instance.template_id).in_(chosen.templates))))
-    chosen.runs |= set(session.exec(select(Run.id).where(col(Run.instance_id).in_(chosen.instances))))
+    under = col(Run.template_id).in_(chosen.templates)  # their instances may have become another one since
+    chosen.runs |= set(session.exec(select(Run.id).where(col(Run.instance_id).in_(chosen.instances) | under)))
     chosen.records |= set(session.exec(select(Record.id).where(col(Record.run_id).in_(chosen.runs))))
 
 

@@ -77,6 +77,16 @@ def labels(**options: bool) -> list[tuple[str, str | None]]:
     return [(entry.label, entry.tombstone) for entry in templates.log(**options)]
 
 
+def test_what_came_of_a_template_goes_with_it_though_its_instance_has_become_another(study: Path) -> None:
+    end()
+    with writing() as session:
+        session.exec(select(Instance)).one().template_id = find_template(session, project_named(session, "default"), "study@1").id
+    told = command("delete", "template:study@2", "--subtree", "--yes")
+    assert (told["template"], told["instance"], told["run"], told["record"]) == (2, 0, 1, 1)
+    with reading() as session:
+        assert session.exec(select(Record)).one().root is None and session.exec(select(Instance)).one().expunged_at is None
+
+
 def test_a_hidden_ancestor_is_a_tombstone_and_comes_back(study: Path) -> None:
     command("hide", "template:study@2")
     assert labels() == [("study@1", None), ("study@2", "hidden"), ("study@3", None)]
