@@ -5,7 +5,7 @@ their instant: what had been sent before the cut looked older by that, and a flo
 
 The clock must never go back: the peer would drop what is stamped with less than it has seen (§5). The kernel does not show the lowest bit,
 so what is read here is the most that it can have been, and what is set the least that is no less: a few steps are lost, up to 3 ms. And
-a connection may have to send before its instant: what had waited, once CRIU has handed it that, and by its timer if that comes first.
+a connection may send before its instant: what had waited, once CRIU has handed it that, and by its timer.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ class Info(NamedTuple):
         """Connections that wait for a server to take them."""
         return self.unacked if self.state == LISTENS else 0
 
-    def sends_within(self, ns: int) -> bool:
-        """By its timer; or that has sent something already."""
-        return self.again > 0 or (self.unacked + self.unsent > 0 and self.sent_ms * MS + ns > self.rto_us * 1000 - SURE_NS)
+    @property
+    def timer_ns(self) -> int | None:
+        """How soon its timer may make it send. None: it has nothing to send."""
+        return self.rto_us * 1000 - self.sent_ms * MS - SURE_NS if self.unacked or self.unsent else None
 
 
 def reading(one: socket.socket, instant_ns: int) -> int | None:
@@ -67,13 +68,16 @@ def reading(one: socket.socket, instant_ns: int) -> int | None:
 def go_on_from(one: socket.socket, wanted: int, instant_ns: int) -> None:
     """Nobody uses the socket, and nothing reaches it, until that instant. It will read that then, or a step or two more.
 
-    More if it has sent data already: no less than that was stamped with. A connection whose timer sends before is left alone: it would
-    no longer find out, by the clock (RFC 3522), that nothing was lost.
+    Or at the instant at which its timer makes it send, if that comes first: so what it sends is not stamped with less than what it sent
+    before the cut, and it finds out by the clock that nothing was lost (RFC 3522). And never less than what it has sent already is
+    stamped with. One whose timer has rung before it could be looked at is left alone.
     """
     info, now_ns = look_at(one), time.monotonic_ns()
-    step_ns = info.step_ns
-    if step_ns is None or info.sends_within(instant_ns - now_ns):
+    step_ns, timer_ns = info.step_ns, info.timer_ns
+    if step_ns is None or info.again:
         return
+    if timer_ns is not None:
+        instant_ns = min(instant_ns, now_ns + timer_ns)
     if info.data:
         sent = _reading(one, now_ns - info.sent_ms * MS + JIFFY_NS, step_ns)
         wanted += max(0, (sent - wanted + WRAP // 2) % WRAP - WRAP // 2)

@@ -18,7 +18,7 @@ from nodeops.checkpoint.foreign_sockets import tcp_sockets
 from nodeops.checkpoint.preflight import processes
 from nodeops.checkpoint.repaired_sockets import OFF_WITHOUT_PROBE, ON, TCP_REPAIR
 from nodeops.checkpoint.spool import Spool
-from nodeops.checkpoint.tcp_timestamps import TCP_TIMESTAMP, Info, go_on_from, reading
+from nodeops.checkpoint.tcp_timestamps import TCP_TIMESTAMP, Info, go_on_from, look_at, reading
 from nodeops.clock import ClockState
 from nodeops.layout import InstanceLayout
 from nodeops.linux import CLONE_NEWNET, unshare
@@ -120,12 +120,28 @@ def test_the_clock_does_not_go_back_behind_what_was_sent(alone: Callable[..., No
     alone(check)
 
 
-def test_who_sends_before_its_instant_keeps_its_clock() -> None:
+def test_the_timer_is_known() -> None:
     calm = Info(state=1, options=1, rto_us=3_000_000, unacked=0, sent_ms=500, again=0, unsent=0, data=0)
-    soon_ns, late_ns = 2_000_000_000, 3_000_000_000
-    assert not calm.sends_within(late_ns) and calm._replace(again=1).sends_within(0)
-    for waits in (calm._replace(unacked=1), calm._replace(unsent=1)):
-        assert not waits.sends_within(soon_ns) and waits.sends_within(late_ns)
+    assert calm.timer_ns is None
+    assert calm._replace(unacked=1).timer_ns == calm._replace(unsent=1).timer_ns == 2_400_000_000, "and not a moment later"
+
+
+def test_the_clock_goes_on_when_the_timer_rings_if_that_comes_first(alone: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or never, if it has rung."""
+    def check() -> None:
+        client, server = connection("127.0.0.1")
+        with client, server:
+            found = look_at(client)._replace(rto_us=3_000_000, unacked=1, sent_ms=900)
+            wanted, began_ns = 1_000_000, time.monotonic_ns()
+            monkeypatch.setattr("nodeops.checkpoint.tcp_timestamps.look_at", lambda _one: found)
+            go_on_from(client, wanted, began_ns + 60_000_000_000)
+            at_timer = reading(client, began_ns + 2_000_000_000)
+            assert at_timer is not None and -1_000 < ahead(at_timer, wanted) < 4
+            monkeypatch.setattr("nodeops.checkpoint.tcp_timestamps.look_at", lambda _one: found._replace(again=1))
+            go_on_from(client, wanted + 500_000, began_ns)
+            assert ahead(reading(client, began_ns + 2_000_000_000) or 0, at_timer) in (-1, 0, 1)
+
+    alone(check)
 
 
 def test_what_has_no_such_clock_is_left_alone(alone: Callable[..., None]) -> None:
