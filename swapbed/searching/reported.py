@@ -8,25 +8,26 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import String, cast, func, or_, select, true
+from sqlalchemy import ColumnElement, String, cast, func, or_, select, true
 from sqlmodel import Session, col
 
 from models.tables import Record
 from swapbed.searching.language import Condition, meeting
 
 
-def runs_that_reported(session: Session, one: Condition, name: str) -> list[str]:
-    """Ids of those with such a value. A name that several agents report is that of each: `speed` is also `left.speed` and `right.speed`."""
+def runs_that_reported(session: Session, one: Condition, name: str, shown: ColumnElement[bool]) -> list[str]:
+    """Ids of those with such a value, by records that are shown. A name that several agents report is that of each: `speed` is also
+    `left.speed` and `right.speed`."""
     met = meeting(one)
-    return [run for run, value in _reported(session, name) if met(value)]
+    return [run for run, value in _reported(session, name, shown) if met(value)]
 
 
-def _reported(session: Session, name: str) -> list[tuple[str, str]]:
+def _reported(session: Session, name: str, shown: ColumnElement[bool]) -> list[tuple[str, str]]:
     """Run and value."""
     summary: Any = col(Record.summary)
     each = _each(session, summary, "results")
     of_an_agent = func.substr(each.c.key, func.length(each.c.key) - len(name)) == f".{name}"
-    wanted = select(col(Record.run_id), each.c.value).select_from(_with(summary, each)).where(or_(each.c.key == name, of_an_agent))
+    wanted = select(col(Record.run_id), each.c.value).select_from(_with(summary, each)).where(or_(each.c.key == name, of_an_agent), shown)
     if _is_sqlite(session):  # which keeps JSON as text: what has no such name, as most queries for a parameter, is not taken apart
         wanted = wanted.where(func.instr(cast(summary, String), json.dumps(name)[1:]) > 0)
     return [(run, text) for run, text in session.connection().execute(wanted)]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, String, and_, bindparam, cast, false, not_, or_
+from sqlalchemy import ColumnElement, String, and_, bindparam, cast, false, not_, or_, true
 from sqlmodel import Session, col, select
 
 from models.database import reading
@@ -52,18 +52,18 @@ class Found(BaseModel):
 
 def search(query: str, *, limit: int = 100, hidden: bool = False) -> list[Found]:
     """The newest runs first. A name is one of the run's own facts, or a parameter's, or a reported value's, or a key's of the metadata of
-    the run, its record, instance or template; `param.NAME`, `result.NAME` and `meta.KEY` say which."""
+    the run, its record, instance or template; `param.NAME`, `result.NAME` and `meta.KEY` say which. hidden: runs and records, too."""
     parsed = parse(query)
     mine = project()
     with reading() as session:
         wanted = (select(Run, Instance.name, Template.name, Template.number)
                   .join(Instance, col(Run.instance_id) == Instance.id).join(Template, col(Run.template_id) == Template.id)
                   .where(Instance.project_id == mine.id, col(Run.expunged_at).is_(None),
-                         clause(parsed, lambda one: _condition(session, one))))
+                         clause(parsed, lambda one: _condition(session, one, hidden))))
         if not hidden:
             wanted = wanted.where(col(Run.hidden_at).is_(None))
         rows = session.exec(wanted.order_by(col(Run.created_at).desc()).limit(limit)).all()
-        records = _records(session, [run.id for run, *_ in rows])
+        records = _records(session, [run.id for run, *_ in rows], hidden)
         return [_found(run, instance, f"{template}@{number}", records.get(run.id)) for run, instance, template, number in rows]
 
 
@@ -73,10 +73,16 @@ def _found(run: Run, instance: str, template: str, record: Record | None) -> Fou
                  ended_at=run.ended_at, record=record.id if record else None)
 
 
-def _records(session: Session, runs: list[str]) -> dict[str, Record]:
+def _records(session: Session, runs: list[str], hidden: bool) -> dict[str, Record]:
     """By run."""
-    mine = select(Record).where(col(Record.run_id).in_(runs)).order_by(col(Record.expunged_at).is_(None), col(Record.revision))
-    return {record.run_id: record for record in session.exec(mine)}
+    mine = select(Record).where(col(Record.run_id).in_(runs), _shown(hidden))
+    best_last = mine.order_by(col(Record.expunged_at).is_(None), col(Record.revision))
+    return {record.run_id: record for record in session.exec(best_last)}
+
+
+def _shown(hidden: bool) -> ColumnElement[bool]:
+    """Whether a record is."""
+    return true() if hidden else col(Record.hidden_at).is_(None)
 
 
 def clause(query: Query, condition: Callable[[Condition], ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -92,7 +98,7 @@ def clause(query: Query, condition: Callable[[Condition], ColumnElement[bool]]) 
             return condition(query)
 
 
-def _condition(session: Session, one: Condition) -> ColumnElement[bool]:
+def _condition(session: Session, one: Condition, hidden: bool) -> ColumnElement[bool]:
     if one.name in TEXTS:
         return fitting(session, one, *TEXTS[one.name])
     if one.name in TIMES:
@@ -106,14 +112,14 @@ def _condition(session: Session, one: Condition) -> ColumnElement[bool]:
     if one.name.startswith(PARAMETER):
         return _parameter(session, one, one.name.removeprefix(PARAMETER))
     if one.name.startswith(RESULT):
-        return _result(session, one, one.name.removeprefix(RESULT))
+        return _result(session, one, one.name.removeprefix(RESULT), hidden)
     if one.name.startswith(METADATA):
-        return _metadata(session, one, one.name.removeprefix(METADATA))
-    return or_(_parameter(session, one, one.name), _result(session, one, one.name), _metadata(session, one, one.name))
+        return _metadata(session, one, one.name.removeprefix(METADATA), hidden)
+    return or_(_parameter(session, one, one.name), _result(session, one, one.name, hidden), _metadata(session, one, one.name, hidden))
 
 
-def _result(session: Session, one: Condition, name: str) -> ColumnElement[bool]:
-    return _one_of(col(Run.id), runs_that_reported(session, one, name))
+def _result(session: Session, one: Condition, name: str, hidden: bool) -> ColumnElement[bool]:
+    return _one_of(col(Run.id), runs_that_reported(session, one, name, _shown(hidden)))
 
 
 def _parameter(session: Session, one: Condition, name: str) -> ColumnElement[bool]:
@@ -128,11 +134,11 @@ def fitting(session: Session, one: Condition, column: Any, table: type) -> Colum
     return and_(text.is_not(None), _one_of(text, [value for value in values if value is not None and meets(one, value)]))
 
 
-def _metadata(session: Session, one: Condition, key: str) -> ColumnElement[bool]:
+def _metadata(session: Session, one: Condition, key: str, hidden: bool) -> ColumnElement[bool]:
     """Of a run: noted so itself, or its record, instance or template."""
     found = noted_so(session, one, key, {Subject.RUN: col(Run.id), Subject.INSTANCE: col(Run.instance_id),
                                          Subject.TEMPLATE: col(Run.template_id)})
-    records = select(Record.run_id).where(noted_so(session, one, key, {Subject.RECORD: col(Record.id)}))
+    records = select(Record.run_id).where(noted_so(session, one, key, {Subject.RECORD: col(Record.id)}), _shown(hidden))
     return or_(found, col(Run.id).in_(records))
 
 

@@ -93,6 +93,16 @@ def test_runs_are_found_by_what_their_agents_reported(runs: None) -> None:
     assert "speed=6e6" in said and "DELAY=0.01s" in said
 
 
+def test_a_hidden_record_is_not_shown_nor_told_of(runs: None) -> None:
+    with writing() as session:
+        record = session.exec(select(Record)).one()
+        record.summary, record.hidden_at = {"results": {"speed": "1"}}, BEGAN
+    swapbed.annotate(f"record:{record.id}", quality="good")
+    assert [(found.record, found.results) for found in swapbed.search("run = 4")] == [(None, {})]
+    for query in ("speed = 1", "quality = good"):
+        assert swapbed.search(query) == [] and [found.record for found in swapbed.search(query, hidden=True)] == [record.id]
+
+
 def test_a_name_that_nothing_has_is_told_where_nothing_is_found(runs: None) -> None:
     with writing() as session:
         session.exec(select(Record)).one().summary = {"results": {"left.speed": "1"}}
