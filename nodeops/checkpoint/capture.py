@@ -16,6 +16,7 @@ from models.settings import settings
 from models.spec import Node, Spec
 from nodeops import cgroups, daemons
 from nodeops.checkpoint import kept_sockets, machine_clock, preflight, programs, requirements, timers, vm_nodes
+from nodeops.checkpoint.closed_connections import await_acknowledged
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
 from nodeops.checkpoint.kept_sockets import Looked
@@ -34,7 +35,7 @@ from nodeops.reach import init_identity, open_network
 from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
 
-EVENT_S = 10.0
+EVENT_S, NAMED = 10.0, 10
 PAUSES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # as a rule what is waited for takes less than the first
 Progress = Callable[[str, int, int], None]
 
@@ -67,8 +68,12 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
             shutil.copyfile(begin, spool.run)
         copy_tree(layout.datastore, spool.datastore, share=True)
         carried = programs.save(layout, [node.name for node in nodes if node.kind == "container"], spool)
-        if not live:
-            _tell_of_outside(layout, spec, nodes, "conductor" in record.daemons)
+        if not live and "conductor" in record.daemons:
+            _tell_of_outside(layout, spec, nodes)
+        containers = {node.name: init_identity(layout.node(node.name)).pid for node in nodes if node.kind == "container"}
+        cut_off = await_acknowledged(containers)
+        if not live and "conductor" in record.daemons:
+            _tell_of_closed(layout, cut_off)
         progress("standing still", 0, len(names))
         without_probes(layout, names)
         cut = stand_still(layout, names)
@@ -165,10 +170,10 @@ class Steps:
         return sum(self.taken_ns.values())
 
 
-def _tell_of_outside(layout: InstanceLayout, spec: Spec, nodes: Sequence[Node], conducted: bool) -> None:
+def _tell_of_outside(layout: InstanceLayout, spec: Spec, nodes: Sequence[Node]) -> None:
     """A line among the instance's events for what the nodes will find closed when they come back."""
     for node in nodes:
-        if not node.outside or not conducted:
+        if not node.outside:
             continue
         network = open_network(layout.node(node.name))
         try:
@@ -176,9 +181,19 @@ def _tell_of_outside(layout: InstanceLayout, spec: Spec, nodes: Sequence[Node], 
         finally:
             os.close(network)
         if found:
-            with ConductorClient(layout) as conductor:
-                text = f"{node.name}: these connections to the outside end here, and are closed when it comes back: {', '.join(found)}"
-                conductor.send_event("instance", "log", Arguments(text=text), wait=True, timeout_s=EVENT_S)
+            _tell(layout, f"{node.name}: these connections to the outside end here, and are closed when it comes back: {', '.join(found)}")
+
+
+def _tell_of_closed(layout: InstanceLayout, cut_off: Mapping[str, Sequence[str]]) -> None:
+    for node, names in cut_off.items():
+        more = f" (and {len(names) - NAMED} more)" if len(names) > NAMED else ""
+        _tell(layout, f"{node}: these connections were closed by their programs and have not delivered everything; they end here: "
+                      f"{', '.join(names[:NAMED])}{more}")
+
+
+def _tell(layout: InstanceLayout, text: str) -> None:
+    with ConductorClient(layout) as conductor:
+        conductor.send_event("instance", "log", Arguments(text=text), wait=True, timeout_s=EVENT_S)
 
 
 def go_on_in_place(layout: InstanceLayout, spool: Spool) -> None:
