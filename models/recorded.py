@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -19,6 +20,7 @@ from models.spec import Parameter, Rules
 
 OWN_FILES = frozenset({"record.json", "template.json", "spec.json", "events.jsonl", "agents.json"})  # no rule drops these
 ADDED = "added"
+RESULT = re.compile(r"^RESULT[ \t]+(\S+)[ \t]+(\S.*)$", re.MULTILINE)
 
 
 class TemplateOfRun(Message):
@@ -130,6 +132,13 @@ class Agents(Message):
                 counts.setdefault(name, set()).add(one.agent)
         return {name if len(counts[name]) == 1 else f"{one.agent}.{name}": value
                 for one in self.agents for name, value in one.results.items()}
+
+
+def reported(output: bytes) -> dict[str, str]:
+    """Values by name, of a program's standard output: lines `RESULT name value`; of a name the last counts. NUL, which PostgreSQL keeps in
+    no text, is told as what is no character at all."""
+    text = output.decode(errors="replace").replace("\0", "\ufffd")
+    return {name: value.rstrip() for name, value in RESULT.findall(text)}
 
 
 def dropped_by(rules: Rules, sizes: Mapping[str, int]) -> list[str]:

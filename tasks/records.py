@@ -6,7 +6,6 @@ Committing works on the spool, where nothing of a further run can get in, and ma
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from models.instances import instance_by_id, run_by_id
 from models.leases import Lease, held
 from models.manifest import TreePolicy
 from models.protocol.conductor import Outcome
-from models.recorded import AgentEnded, Agents, PlacedFrom, Recorded, RecordedEvent, TemplateOfRun, dropped_by
+from models.recorded import AgentEnded, Agents, PlacedFrom, Recorded, RecordedEvent, TemplateOfRun, dropped_by, reported
 from models.spec import Parameter, Rules, Spec
 from models.states import RecordState, Subject
 from models.tables import ActivityEvent, Instance, Record, Run, Template
@@ -40,7 +39,6 @@ from tasks.sessions import close_sessions
 from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 
 POLICY = TreePolicy(times=False, owners=False, xattrs=False, links=False)
-RESULT = re.compile(r"^RESULT (\S+) (.+)$", re.MULTILINE)
 RESULTS_LIMIT_BYTES = 16 << 20  # of one program's output that is searched for results
 
 
@@ -204,7 +202,7 @@ def _results(output: Path) -> dict[str, str]:
         return {}
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - RESULTS_LIMIT_BYTES))
-        return dict(RESULT.findall(file.read().decode(errors="replace")))
+        return reported(file.read())
 
 
 def _disk_problem(error: OSError) -> SwapbedError:

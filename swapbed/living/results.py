@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -10,11 +9,11 @@ from languages.nearest import nearest
 from models.errors import Conflict, NotFound
 from models.protocol.conductor import ActivityLine
 from models.protocol.control import Message
+from models.recorded import reported
 from nodeops.layout import INSIDE
 from swapbed.living import events, files
 from swapbed.living.access import Access
 
-RESULT = re.compile(r"^RESULT (\S+) (.+)$", re.MULTILINE)  # on a program's standard output
 PLACES = (f"{INSIDE}/runs/{{run}}/logs", f"{INSIDE}/logs")  # of a run that is over, and of the one that is going on
 Stream = Literal["out", "err"]
 
@@ -63,9 +62,9 @@ def _read(access: Access, node: str, line: ActivityLine, stream: Stream) -> byte
 
 def _invocation(access: Access, line: ActivityLine) -> Invocation:
     node = next(agent.node for agent in access.spec.agents if agent.name == line.target)
-    detail, said = line.detail, ""
+    detail, said = line.detail, b""
     with suppress(NotFound, Conflict):  # logs may have been cleaned, and a dead node has none to show
-        said = _read(access, node, line, "out").decode(errors="replace")
+        said = _read(access, node, line, "out")
     lasted_s = (detail["end_ns"] - detail["start_ns"]) / 1e9 if "end_ns" in detail and "start_ns" in detail else 0
     return Invocation(agent=line.target, node=node, run=line.run, log=str(detail["log"]), detail=detail, lasted_s=lasted_s,
-                      results=dict(RESULT.findall(said)), error=line.outcome.error if line.outcome else None)
+                      results=reported(said), error=line.outcome.error if line.outcome else None)
