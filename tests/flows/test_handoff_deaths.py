@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-
 import pytest
 
 from flows import load
 from models.states import CheckpointState, InstanceState
 from models.tables import Instance
 from swapbed.controller.recovery import left_by_the_dead
+from tests.flows.dying import dies
 from tests.flows.test_checkpoint import assert_goes_on
 from tests.flows.test_handoff import Look, Pair, Until, checkpoint_states, count, on_host, pair
 from tests.flows.test_swap import spooled
@@ -30,12 +27,6 @@ STEPS = {
 pytestmark = pytest.mark.usefixtures("prefect_server", "state_dir")
 
 
-def dies(leaves: Instance, comes: Instance, step: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "tests.flows.dying", "handoff", leaves.id, *step.split(), comes.id],
-                          capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, f"{step}: {done.stderr[-9000:]}"
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("phase", STEPS)
 def test_killed_after_each_step(phase: str, pair: Pair, look: Look, until: Until) -> None:
@@ -52,7 +43,8 @@ def test_killed_after_each_step(phase: str, pair: Pair, look: Look, until: Until
 
     for step in steps:
         goes_on_from_where_it_was(leaves)
-        dies(leaves, comes, step)
+        name, number = step.split()
+        assert dies("handoff", leaves.id, name, int(number), comes.id), step
         for instance_id in left_by_the_dead():
             load("recover")(instance_id)
         assert (look(leaves.id).state, look(comes.id).state) == (left_as, came_as), step

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +25,7 @@ from nodeops.session import HostSession
 from storage.roots import RootKind
 from storage.store import Store
 from tasks.sessions import HostReference
+from tests.flows.dying import dies
 from tests.flows.test_swap import EXPERIMENT
 from tests.ssh_hosts import first_in_path, ssh_hosts
 
@@ -226,8 +224,7 @@ def test_flows_that_die_leave_nothing_there(flow: str, step: str, then: Instance
                                             look: Callable[[str], Instance], until: Callable[..., None]) -> None:
     if flow == "swapin":
         load("swapout")(up.id)
-    done = subprocess.run([sys.executable, "-m", "tests.flows.dying", flow, up.id, step, "1"], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    assert dies(flow, up.id, step)
     load("recover")(up.id)
     assert look(up.id).state is then and not any(spooled(place) for place in far_hosts.values())
     if then is InstanceState.SWAPPED_OUT:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -20,14 +17,14 @@ from models.states import CheckpointState, InstanceState
 from models.tables import Instance
 from storage.roots import RootKind
 from storage.store import Store
-from tests.flows.dying import steps
+from tests.flows.dying import dies, steps
 from tests.flows.test_checkpoint import assert_goes_on
 from tests.flows.test_swap import EXPERIMENT, spooled
 
 WITH_MACHINE = EXPERIMENT.replace("b: {}", "b: {kind: vm, image: tiny, memory: 96MB}")
 UNDOING = ("resume_in_place", "back_to_swapped_out")  # called only when something else goes wrong
-WITHIN = {"swapout": [("tasks.checkpoints:transition", "1"), ("tasks.checkpoints:transition", "2")],
-          "swapin": [("tasks.restoring:go_back", "1")], "checkpoint": []}  # in transactions that are never committed
+WITHIN = {"swapout": [("tasks.checkpoints:transition", 1), ("tasks.checkpoints:transition", 2)],
+          "swapin": [("tasks.restoring:go_back", 1)], "checkpoint": []}  # in transactions that are never committed
 REST = {"swapout": InstanceState.UP, "swapin": InstanceState.SWAPPED_OUT, "checkpoint": InstanceState.UP}
 
 
@@ -43,13 +40,6 @@ def up(define: Callable[..., Instance]) -> Iterator[Instance]:
     yield instance
     load("destroy")(instance.id)
     assert not list(settings().instances_dir.iterdir()) and not spooled()
-
-
-def dies(flow: str, instance: Instance, step: str, number: str) -> bool:
-    """False: it never came to that step, and ended well."""
-    done = subprocess.run([sys.executable, "-m", "tests.flows.dying", flow, instance.id, step, number], capture_output=True, text=True)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr[-2000:]
-    return done.returncode != 0
 
 
 def state(instance: Instance) -> InstanceState:
@@ -74,9 +64,9 @@ def test_killed_after_each_step(flow: str, up: Instance, until: Callable[..., No
     table = [step for step in steps(import_module(f"flows.{flow}")) if step not in UNDOING]
     assert len(table) >= 4
     killed = []
-    for step, number in [*((step, "1") for step in table), *WITHIN[flow]]:
+    for step, number in [*((step, 1) for step in table), *WITHIN[flow]]:
         in_state(up, REST[flow])
-        if dies(flow, up, step, number):
+        if dies(flow, up.id, step, number):
             killed.append(step)
             load("recover")(up.id)
         assert state(up) in (InstanceState.UP, InstanceState.SWAPPED_OUT) and not spooled()
