@@ -3,7 +3,7 @@
     query     = all {"or" all}              condition = NAME OPERATOR VALUE
     all       = one {"and" one}             OPERATOR  = "=" "!=" "<" "<=" ">" ">=" "~" (contains, whatever the case)
     one       = "not" one | "(" query ")" | condition
-    VALUE     = a word, or anything in single or double quotes
+    NAME and VALUE = a word, or anything in single or double quotes
 
 Values with units are compared as quantities (`1s` equals `1000ms`), numbers as numbers, all else as text.
 """
@@ -24,6 +24,7 @@ _TOKEN = re.compile(r"""\s*(?:(?P<paren>[()])|(?P<operator>!=|<=|>=|[=<>~])
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 DEPTH_LIMIT = 50
+_TEXT = ("word", "single", "double")
 Quantity = tuple[str, float]
 """Dimension and number, in s, bit/s, bytes, or without unit."""
 
@@ -165,16 +166,12 @@ class _Reader:
         return self.condition()
 
     def condition(self) -> Condition:
-        name = self.take("word", "a name")
-        chosen = self.take("operator", "one of = != < <= > >= ~")
-        if self.kind not in ("word", "single", "double"):
-            self.fail("a value")
-        value = self.token
-        self.advance()
-        return Condition(name, chosen, value)
+        name = self.take(_TEXT, "a name")
+        chosen = self.take(("operator",), "one of = != < <= > >= ~")
+        return Condition(name, chosen, self.take(_TEXT, "a value"))
 
-    def take(self, kind: str, expected: str) -> str:
-        if self.kind != kind:
+    def take(self, kinds: tuple[str, ...], expected: str) -> str:
+        if self.kind not in kinds:
             self.fail(expected)
         token = self.token
         self.advance()

@@ -6,7 +6,7 @@ The language and the way to SQL are those of `swapbed.searching.runs`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, and_, or_
@@ -19,7 +19,7 @@ from models.states import Subject
 from models.tables import Instance, Run, Template
 from swapbed.lifecycle import project
 from swapbed.searching.language import Condition, parse
-from swapbed.searching.runs import METADATA, PARAMETER, clause, compared, fitting, instant, noted_so
+from swapbed.searching.runs import METADATA, PARAMETER, clause, compared, fitting, having, instant, noted_so
 
 Kind = Literal["template", "instance"]
 OF_TEMPLATE: dict[str, Any] = {"template": col(Template.name), "language": col(Template.language), "by": col(Template.created_by)}
@@ -76,8 +76,8 @@ def _condition(session: Session, kind: Kind, one: Condition) -> ColumnElement[bo
         if kind == "template":
             raise InvalidInput("a template's parameters have no values but defaults", where=one.name,
                                next="Search runs or instances for them")
-        name, made, of_runs = one.name.removeprefix(PARAMETER), cast(Any, col(Instance.parameters)), cast(Any, col(Run.parameters))
-        had = select(Run.instance_id).where(fitting(session, one, of_runs[name].as_string(), Run))
-        return or_(fitting(session, one, made[name].as_string(), Instance), col(Instance.id).in_(had))
+        name = one.name.removeprefix(PARAMETER)
+        had = select(Run.instance_id).where(having(session, one, col(Run.parameters), name, Run))
+        return or_(having(session, one, col(Instance.parameters), name, Instance), col(Instance.id).in_(had))
     subject = Subject.TEMPLATE if kind == "template" else Subject.INSTANCE
     return noted_so(session, one, one.name.removeprefix(METADATA), {subject: table.id})

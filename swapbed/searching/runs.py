@@ -123,8 +123,12 @@ def _result(session: Session, one: Condition, name: str, hidden: bool) -> Column
 
 
 def _parameter(session: Session, one: Condition, name: str) -> ColumnElement[bool]:
-    parameters: Any = col(Run.parameters)
-    return fitting(session, one, parameters[name].as_string(), Run)
+    return having(session, one, col(Run.parameters), name, Run)
+
+
+def having(session: Session, one: Condition, column: Any, name: str, table: type) -> ColumnElement[bool]:
+    """Of a column of JSON objects: those whose value of that name meets the condition."""
+    return false() if '"' in name else fitting(session, one, column[name].as_string(), table)  # SQLite's paths have no such names
 
 
 def fitting(session: Session, one: Condition, column: Any, table: type) -> ColumnElement[bool]:

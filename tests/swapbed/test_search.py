@@ -73,11 +73,13 @@ def test_metadata_are_found_wherever_they_hang(runs: None) -> None:
 
 REPORTED: list[dict[str, str]] = [
     {"speed": "5e6", "name": "fast"}, {"speed": "6e6", "odd%name": "1", "größe\\": "2"},
-    {"left.speed": "4e6", "right.speed": "7e6", "wait": "20ms", "loss": "nan"}, {}]
+    {"left.speed": "4e6", "right.speed": "7e6", "wait": "20ms", "loss": "nan", "p99(ms)": "3", 'say "x"': "1"}, {}]
 BY_RESULT = [
     ("speed > 5e6", {2, 3}), ("result.speed = 5000000", {1}), ("left.speed < 5e6", {3}), ("result.right.speed < 5e6", set()),
     ("speed > 4500000 and speed < 5.5e6", {1, 3}), ("not result.speed ~ ''", {4}), ("wait >= 0.02s and outcome = ok", {3}),
-    ("name ~ FAS", {1}), ("odd%name = 1", {2}), ("loss = nan and not loss > 0", {3}), ("größe\\ = 2", {2}), ("eed > 1", set()),
+    ("name ~ FAS", {1}), ("odd%name = 1", {2}), ("loss = nan and not loss > 0", {3}), ("größe\\ = 2", {2}),
+    ("'p99(ms)' > 2 and result.wait > 1ms", {3}), ("\"result.p99(ms)\" < 3", set()), ("'say \"x\"' = 1", {3}), ("\"'\" = 1", set()),
+    ("eed > 1", set()),
     ("meta.speed > 1 or param.speed > 1", set()), ("result.DELAY = 5ms", set())]
 
 
@@ -113,6 +115,7 @@ def test_a_name_that_nothing_has_is_told_where_nothing_is_found(runs: None) -> N
         return said.stderr.splitlines()
 
     assert told("sped > 5 and not DELAY > 1ms") == ["nothing here is named 'sped'. Did you mean 'speed'?"]
+    assert told("'param.\"' = 1", "--kind", "instance")[0].startswith("nothing here is named 'param.\"'")
     assert told("speed > 5 and result.left.speed > 5 and param.DELAY = 1h and lasted > 1h") == []
     assert told("purpos = x", "--kind", "template")[0].startswith("nothing here is named 'purpos'. Known are: ")
     swapbed.annotate("template:study@1", purpose="thesis")
