@@ -73,9 +73,9 @@ def search(query: Annotated[str, typer.Argument(help=f"like 'delay > 10ms and ou
     if kind is not Kind.RUN:
         _search_others(query, kind, limit, every, output)
         return
-    found = find(query, limit=limit, hidden=every)
-    if not found:
-        _say_unknown_names(query, kind)
+    found = find(query, limit=limit + 1, hidden=every)
+    _say_what_is_odd(query, kind, len(found), limit)
+    found = found[:limit]
     if output is Format.JSON:
         print_json(found)
     else:
@@ -87,9 +87,9 @@ def search(query: Annotated[str, typer.Argument(help=f"like 'delay > 10ms and ou
 def _search_others(query: str, kind: Kind, limit: int, every: bool, output: Format) -> None:
     from swapbed.searching.others import search_others
 
-    found = search_others("template" if kind is Kind.TEMPLATE else "instance", query, limit=limit, hidden=every)
-    if not found:
-        _say_unknown_names(query, kind)
+    found = search_others("template" if kind is Kind.TEMPLATE else "instance", query, limit=limit + 1, hidden=every)
+    _say_what_is_odd(query, kind, len(found), limit)
+    found = found[:limit]
     if output is Format.JSON:
         print_json(found)
     else:
@@ -98,7 +98,12 @@ def _search_others(query: str, kind: Kind, limit: int, every: bool, output: Form
              _pairs(one.notes)) for one in found]))
 
 
-def _say_unknown_names(query: str, kind: Kind) -> None:
+def _say_what_is_odd(query: str, kind: Kind, found: int, limit: int) -> None:
+    """Nothing, by names that nothing has; or more than is shown."""
+    if found > limit:
+        note(f"the newest {limit} of more: `-n {10 * limit}` shows further ones")
+    if found:
+        return
     from swapbed.searching.names import unknown_names
 
     for sentence in unknown_names(query, None if kind is Kind.RUN else "template" if kind is Kind.TEMPLATE else "instance"):

@@ -32,6 +32,13 @@ def test_records_are_the_newest_and_the_rest_is_counted(much: None, cli: Cli) ->
     assert len(json.loads(cli("record", "ls", "-n", "1000", "--format", "json").stdout)) == RUNS == record_verbs.count_of()
 
 
+def test_what_is_found_beyond_what_is_shown_is_told(much: None, cli: Cli) -> None:
+    said = cli("search", "throughput >= 0", "-n", "10", "--format", "json")
+    assert [one["run"] for one in said.parsed] == list(range(100, 90, -1)) and "the newest 10 of more" in said.stderr
+    assert cli("search", "throughput >= 0", "-n", str(RUNS)).stderr == ""
+    assert "the newest 1 of more" in cli("search", "by = root", "-n", "1", "--kind", "template").stderr
+
+
 def test_of_revisions_the_newest_is_listed(much: None) -> None:
     with writing() as session:
         first = session.get_one(Record, "rec-0000000399")
