@@ -6,6 +6,7 @@ They are in the rows of records since their commit: no record is read. There may
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, cast, func, or_, select, true
@@ -22,7 +23,7 @@ def runs_that_reported(session: Session, one: Condition, name: str, shown: Colum
     return [run for run, value in _reported(session, name, shown) if met(value)]
 
 
-def _reported(session: Session, name: str, shown: ColumnElement[bool]) -> list[tuple[str, str]]:
+def _reported(session: Session, name: str, shown: ColumnElement[bool]) -> Iterator[tuple[str, str]]:
     """Run and value."""
     summary: Any = col(Record.summary)
     each = _each(session, summary, "results")
@@ -30,7 +31,7 @@ def _reported(session: Session, name: str, shown: ColumnElement[bool]) -> list[t
     wanted = select(col(Record.run_id), each.c.value).select_from(_with(summary, each)).where(or_(each.c.key == name, of_an_agent), shown)
     if _is_sqlite(session):  # which keeps JSON as text: what has no such name, as most queries for a parameter, is not taken apart
         wanted = wanted.where(func.instr(cast(summary, String), json.dumps(name)[1:]) > 0)
-    return [(run, text) for run, text in session.connection().execute(wanted)]
+    return ((run, text) for run, text in session.connection().execute(wanted))
 
 
 def keys(session: Session, column: Any, below: str | None = None) -> list[str]:
