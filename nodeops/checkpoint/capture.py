@@ -10,33 +10,31 @@ from contextlib import suppress
 from pathlib import Path
 
 from models.errors import Conflict, HostProblem, SwapbedError
-from models.events import Arguments
 from models.protocol.checkpoint import Captured, CheckpointManifest, Life, NodeManifest
 from models.settings import settings
-from models.spec import Node, Spec
+from models.spec import Node
 from nodeops import cgroups, daemons
-from nodeops.checkpoint import kept_sockets, machine_clock, preflight, programs, requirements, timers, vm_nodes
+from nodeops.checkpoint import machine_clock, preflight, programs, requirements, timers, vm_nodes
 from nodeops.checkpoint.closed_connections import await_acknowledged
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.criu import DUMPED, Criu, in_turns
+from nodeops.checkpoint.cut_off import tell_of_closed, tell_of_outside
+from nodeops.checkpoint.hindrances import await_accepted, dumpable
 from nodeops.checkpoint.kept_sockets import Looked
 from nodeops.checkpoint.node_clock import offset_ns
 from nodeops.checkpoint.patience import with_probes, without_probes
 from nodeops.checkpoint.preflight import Found
 from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.spool import Spool
-from nodeops.checkpoint.standing_still import Cut, go_on, stand_later, stand_still
+from nodeops.checkpoint.standing_still import Cut, go_on, stand_still
 from nodeops.checkpoint.wires_state import save_wires
 from nodeops.conductor.client import ConductorClient
 from nodeops.instance import read_spec, the_record
 from nodeops.layout import InstanceLayout
-from nodeops.outside_connections import connections
 from nodeops.reach import init_identity, open_network
 from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
 
-EVENT_S, NAMED = 10.0, 10
-PAUSES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # as a rule what is waited for takes less than the first
 Progress = Callable[[str, int, int], None]
 
 
@@ -58,7 +56,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
     required = required.model_copy(update={"bases": required.bases | vm_nodes.images_of(layout, record.nodes)})
     standing = preflight.check(layout, nodes)
     _check_room(standing, vm_nodes.memory_bytes(layout, record.nodes))
-    _await_accepted(standing)
+    await_accepted(standing)
     spool.root.mkdir(parents=True, mode=0o700)
     names = [node.name for node in nodes]
     later_ns = dict.fromkeys(names, 0)
@@ -69,18 +67,18 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         copy_tree(layout.datastore, spool.datastore, share=True)
         carried = programs.save(layout, [node.name for node in nodes if node.kind == "container"], spool)
         if not live and "conductor" in record.daemons:
-            _tell_of_outside(layout, spec, nodes)
+            tell_of_outside(layout, spec, nodes)
         containers = {node.name: init_identity(layout.node(node.name)).pid for node in nodes if node.kind == "container"}
         cut_off = await_acknowledged(containers)
         if not live and "conductor" in record.daemons:
-            _tell_of_closed(layout, cut_off)
+            tell_of_closed(layout, cut_off)
         progress("standing still", 0, len(names))
         without_probes(layout, names)
         cut = stand_still(layout, names)
         wall_ns = host_wall_ns(cut.instant_ns) + record.wall_shift_ns
         steps = Steps(cut.instant_ns)
         steps.done("freeze")
-        cut, found, looked = _dumpable(layout, nodes, cut)
+        cut, found, looked = dumpable(layout, nodes, cut)
         later_ns = {node: frozen_ns - cut.instant_ns for node, frozen_ns in cut.frozen_ns.items()}
         _write_nodes(layout, spool, cut, found, looked, carried)
         steps.done("look")
@@ -115,45 +113,6 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
                     copying=how_files_are_copied(spool.root))
 
 
-def _await_accepted(found: Mapping[str, Sequence[Found]]) -> None:
-    """Raises Conflict, before anybody is stopped, for a server that lets a connection wait for longer than a moment."""
-    for pause_s in (*PAUSES_S, 0.0):
-        hindered = _hindered({}, {node: kept_sockets.look(processes, time.monotonic_ns()) for node, processes in found.items()})
-        if not hindered:
-            return
-        time.sleep(pause_s)
-    raise _not_now(hindered)
-
-
-def _dumpable(layout: InstanceLayout, nodes: Sequence[Node], cut: Cut) -> tuple[Cut, dict[str, list[Found]], dict[str, Looked]]:
-    """A node that cannot be dumped as it is stands still a little later. Raises Conflict if that takes longer than it should."""
-    for pause_s in (*PAUSES_S, 0.0):
-        found = preflight.check(layout, nodes)
-        looked = {node: kept_sockets.look(processes, cut.instant_ns) for node, processes in found.items()}
-        hindered = _hindered(found, looked)
-        if not hindered:
-            break
-        if pause_s:
-            cut = stand_later(layout, cut, list(hindered), pause_s)
-    else:
-        raise _not_now(hindered)
-    return cut, found, looked
-
-
-def _hindered(found: Mapping[str, Sequence[Found]], looked: Mapping[str, Looked]) -> dict[str, str]:
-    """Node → what will be over in a moment, but stands in the way as long: a process that waits for its child to execute something
-    (vfork(2)), of which nothing can take hold; a server that has not accepted a connection yet, which CRIU refuses to dump."""
-    unaccepted = {node: f"{one.name} ({one.inner}) does not accept a connection at port {port}, and none that waits can be carried"
-                  for node, each in looked.items() for one, port in each.unaccepted}
-    return unaccepted | {node: f"{one.name} ({one.inner}) waits for a child to execute something, and cannot be stopped"
-                         for node, processes in found.items() for one in processes if one.state == "D"}
-
-
-def _not_now(hindered: Mapping[str, str]) -> Conflict:
-    node, why = next(iter(hindered.items()))
-    return Conflict(why, where=node, next="Try again")
-
-
 class Steps:
     """How long each step took, from the cut's instant on."""
 
@@ -168,32 +127,6 @@ class Steps:
     @property
     def all_ns(self) -> int:
         return sum(self.taken_ns.values())
-
-
-def _tell_of_outside(layout: InstanceLayout, spec: Spec, nodes: Sequence[Node]) -> None:
-    """A line among the instance's events for what the nodes will find closed when they come back."""
-    for node in nodes:
-        if not node.outside:
-            continue
-        network = open_network(layout.node(node.name))
-        try:
-            found = connections(network, spec)
-        finally:
-            os.close(network)
-        if found:
-            _tell(layout, f"{node.name}: these connections to the outside end here, and are closed when it comes back: {', '.join(found)}")
-
-
-def _tell_of_closed(layout: InstanceLayout, cut_off: Mapping[str, Sequence[str]]) -> None:
-    for node, names in cut_off.items():
-        more = f" (and {len(names) - NAMED} more)" if len(names) > NAMED else ""
-        _tell(layout, f"{node}: these connections were closed by their programs and have not delivered everything; they end here: "
-                      f"{', '.join(names[:NAMED])}{more}")
-
-
-def _tell(layout: InstanceLayout, text: str) -> None:
-    with ConductorClient(layout) as conductor:
-        conductor.send_event("instance", "log", Arguments(text=text), wait=True, timeout_s=EVENT_S)
 
 
 def go_on_in_place(layout: InstanceLayout, spool: Spool) -> None:

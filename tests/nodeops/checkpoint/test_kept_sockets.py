@@ -206,7 +206,7 @@ def test_a_connection_that_is_about_to_be_accepted_is_waited_for(make: Make, sta
     """CRIU would refuse to dump its server."""
     spool = Spool(state_dir / "spool" / "c-1")
     layout = one_waits(make, 0.5)
-    monkeypatch.setattr("nodeops.checkpoint.capture._await_accepted", lambda _found: None)  # as if it had come in the last moment
+    monkeypatch.setattr("nodeops.checkpoint.capture.await_accepted", lambda _found: None)  # as if it had come in the last moment
     swap_out(layout, spool)
     swap_in(layout, spool)
     wait_until(lambda: number_in(layout, "b", "taken") == 5)
