@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 
 import swapbed
 from models.errors import Conflict, ExperimentFailed, InvalidInput, NotFound, TimedOut
+from nodeops.session import Here
 from swapbed.living import measurement
+from swapbed.living.access import Access
 from tests.swapbed.conftest import COMMAND, EXAMPLES, Cli, call, offered
 
 pytestmark = pytest.mark.usefixtures("installation")
@@ -138,6 +141,9 @@ def test_events_by_hand_are_waited_for_and_stand_among_what_happened(cli: Cli, n
     begun = time.monotonic()
     said = call("exec", "face", "left1", "echo $DURATION $PAIRS").stdout
     assert said == net["left1"].run("echo $DURATION $PAIRS").stdout == "30 2\n", "what is run by hand knows the run's values, too"
+    with Access(replace(net._access.where, home=Here({"SWAPBED_STATE_DIR": os.environ["SWAPBED_STATE_DIR"]}))) as by_an_agent:
+        run = by_an_agent.run()
+        assert run is not None and run.parameters["DURATION"] == "30", "as on another host"
     assert cli("event", "send", "face", "left1/probe", "stop", "--wait").returncode == 0
     net.event("probe", "start", environment={"DURATION": "1"})
     failed = cli("event", "send", "face", "west", "reboot", "--at", "+9000s", "--format", "json")
