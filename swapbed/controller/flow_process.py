@@ -11,7 +11,6 @@ import multiprocessing.forkserver
 import os
 import signal
 import socket
-import ssl
 import sys
 import threading
 import time
@@ -98,26 +97,21 @@ def _expect_agents(flow: str, ids: Mapping[str, str]) -> None:
 
 def _call(flow: str, ids: dict[str, str]) -> dict:
     from prefect import tags
-    from prefect.context import SyncClientContext
     from prefect.exceptions import CancelledRun
     from prefect.settings import get_current_settings
 
+    from swapbed.controller import warmth
     from tasks.work import labels
 
     run = load(flow).with_options(on_running=[_heed_cancelling], persist_result=False)
     settings = get_current_settings()
     run.result_storage = settings.results.local_storage_path  # where errors go anyway; left open, a flow asks the server three times
     settings.flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
-    with tags("swapbed", *labels(ids)), SyncClientContext(_in_the_clear(settings.api.url)):
+    with tags("swapbed", *labels(ids)), warmth.CLIENT:
         try:
             return run(**ids) or {}
         except CancelledRun:
             raise SwapbedError(f"'{flow}' was cancelled", where=" ".join(ids.values()), next="What it had begun is undone") from None
-
-
-def _in_the_clear(url: str | None) -> dict[str, Any] | None:
-    """Settings for a client that needs no certificates: Prefect would read all the world's authorities', for 20 ms, to begin with."""
-    return {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)} if (url or "").startswith("http://") else None
 
 
 def _heed_cancelling(flow: Any, run: Any, state: Any) -> None:

@@ -1,17 +1,17 @@
 """What every process would find out anew, found out once: importing this is for the process that flows are forked from.
 
 Mappers are configured and the commonest statements compiled, models completed that put that off until they are used (a third of the
-processor time that a small flow took), what draws is imported, and Prefect's client has been made once. Nothing but memory is handed on:
+processor time that a small flow took), what draws is imported, and Prefect's client is made. Nothing but memory is handed on:
 connections are closed.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 
-from prefect.client.orchestration import get_client
+from prefect.context import SyncClientContext
 from prefect.settings import get_current_settings
 from pydantic import BaseModel
 from sqlalchemy.engine import make_url
@@ -82,6 +82,5 @@ try:
         engine().dispose()
 except (SwapbedError, SQLAlchemyError):  # who needs the database will say what is wrong with it
     pass
-if get_current_settings().api.url:  # it would start a server
-    with get_client(sync_client=True):
-        pass
+# Of every flow: to make one, Prefect reads the certificates of all the world's authorities, for 20 ms. It has no connection yet.
+CLIENT = SyncClientContext() if get_current_settings().api.url else nullcontext()  # it would start a server
