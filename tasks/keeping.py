@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
-from models.database import reading
 from models.errors import SwapbedError
 from models.instances import instance_by_id, placements
 from models.leases import Lease
@@ -59,9 +58,3 @@ def define_record(session: Session, run: Run, left_out: list[str]) -> Record:
     session.add(record)
     session.flush()
     return record
-
-
-def hosts_of_record(record: Record) -> list[HostReference]:
-    with reading() as session:
-        found = [session.get(Host, host) for host in record.summary.get("hosts", [])]
-    return [HostReference.of(host) for host in found if host is not None]

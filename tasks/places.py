@@ -15,7 +15,7 @@ from models.instances import instance_by_id, placements, run_by_id
 from models.leases import Lease
 from models.spec import Spec
 from models.states import HostState, InstanceState, PlacementState
-from models.tables import Host, Instance, Placement
+from models.tables import Host, Instance, Placement, Record
 from models.tables.columns import now
 from models.templates import load_spec
 from models.transition import transition
@@ -70,9 +70,18 @@ def hosts_of(instance_id: str) -> list[HostReference]:
         return [HostReference.of(host) for host in sorted(hosts, key=lambda host: (host.id != home, host.name))]
 
 
-def likely_hosts(ids: Mapping[str, str], *, to_be_placed: bool) -> list[HostReference]:
-    """Of a flow's ids: where the instance is, or will be if there is no choice."""
+def hosts_of_record(record: Record) -> list[HostReference]:
+    """Where its run was."""
     with reading() as session:
+        found = [session.get(Host, host) for host in record.summary.get("hosts", [])]
+    return [HostReference.of(host) for host in found if host is not None]
+
+
+def likely_hosts(ids: Mapping[str, str], *, to_be_placed: bool) -> list[HostReference]:
+    """Of a flow's ids: where the instance is, or will be if there is no choice; of a record's, where its run was."""
+    with reading() as session:
+        if record := session.get(Record, ids.get("record_id", "")):
+            return hosts_of_record(record)
         instance_id = run_by_id(session, ids["run_id"]).instance_id if "run_id" in ids else ids.get("instance_id")
         hosts = list(session.exec(select(Host)))
     known = hosts_of(instance_id) if instance_id else []

@@ -33,10 +33,11 @@ from storage.roots import RootKind
 from storage.store import Store
 from tasks.bringing import bring_run
 from tasks.holder import is_dead, own_name
-from tasks.keeping import forget_on_hosts, hosts_of_record
+from tasks.keeping import forget_on_hosts
+from tasks.places import hosts_of_record
 from tasks.record_trees import project_of, record_by_id
 from tasks.sessions import close_sessions
-from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
+from tasks.work import RETRIES, RETRY_PAUSES_S, untagged, worth_retrying
 
 POLICY = TreePolicy(times=False, owners=False, xattrs=False, links=False)
 RESULTS_LIMIT_BYTES = 16 << 20  # of one program's output that is searched for results
@@ -47,7 +48,8 @@ def working_on_record(record_id: str, purpose: str) -> Iterator[Lease]:
     """Raises Conflict while somebody else works on it."""
     with held(Subject.RECORD, record_id, holder=own_name(), purpose=purpose, is_dead=is_dead) as lease:
         try:
-            yield lease
+            with untagged():
+                yield lease
         finally:
             close_sessions()
 

@@ -30,12 +30,16 @@ def working_on(instance_id: str, purpose: str, inherited: str | None = None) -> 
     """
     with held(Subject.INSTANCE, instance_id, holder=own_name(), purpose=purpose, inherited=inherited, is_dead=is_dead) as lease:
         try:
-            # The tags that a flow run was given are not for its tasks: a tagged task asks the server for a slot, one more request.
-            with TagsContext(current_tags=set()):
+            with untagged():
                 yield lease
         finally:
             if inherited is None:
                 close_sessions()
+
+
+def untagged() -> TagsContext:
+    """The tags that a flow run was given are not for its tasks: a tagged task asks the server for a slot, and gives it back."""
+    return TagsContext(current_tags=set())
 
 
 def change(lease: Lease, instance_id: str, state: InstanceState, **columns: Any) -> None:
