@@ -80,9 +80,9 @@ def take(session: Session, subject: Subject, subject_id: str, *, holder: str, pu
          is_dead: Callable[[str], bool] | None = None) -> Lease | None:
     """`acquire`, in a transaction of the caller's; None if somebody else has it."""
     present = session.get(LeaseRow, (subject, subject_id))
-    over_anyway = present.fence if present is not None and is_dead is not None and is_dead(present.holder) else 0
+    of_the_dead = present.fence if present is not None and is_dead is not None and is_dead(present.holder) else 0  # which nobody has
     insert = (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(LeaseRow)
-    free = (LeaseRow.expires_s <= DatabaseNow()) | (LeaseRow.fence == over_anyway)
+    free = (LeaseRow.expires_s <= DatabaseNow()) | (LeaseRow.fence == of_the_dead)
     fence = session.connection().execute(insert.values(
         subject=subject, subject_id=subject_id, fence=1, holder=holder, purpose=purpose, expires_s=DatabaseNow() + time_to_live_s,
     ).on_conflict_do_update(

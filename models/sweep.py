@@ -65,7 +65,6 @@ class Sweep(BaseModel):
         each = -(-self.parallel // len(waiting)) if waiting else 1
         return [shard for points in waiting for shard in (points[start::each] for start in range(each)) if shard]
 
-
     def varied_in(self, spec_id: str) -> list[str]:
         """Parameters of which an instance of that spec sees several values."""
         return varied([point.parameters for point in self.points if self.groups[point.group] == spec_id])

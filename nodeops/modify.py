@@ -7,7 +7,7 @@ spec the instance is half-way to, so that the same operation again, or the one b
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import Conflict
@@ -15,7 +15,7 @@ from models.protocol.host import Create
 from models.spec import Node, Spec
 from models.spec_changes import changes
 from nodeops import cgroups, daemons, furnish, outside
-from nodeops.create import await_answers, check_host, chosen_nodes, start_nodes
+from nodeops.create import Progress, await_answers, check_host, chosen_nodes, start_nodes
 from nodeops.instance import InstanceRecord, holding, layout_of, read_spec, the_record, write_record
 from nodeops.journal import Cgroup, Journal
 from nodeops.launch import forget_previous_mount
@@ -25,8 +25,6 @@ from nodeops.restart import make_missing_cgroups
 from nodeops.rewire import rewire
 from nodeops.whole_file import write_whole
 from nodeops.wires.client import WiresClient
-
-Progress = Callable[[str, int, int], None]
 
 
 def modify(wanted: Create, progress: Progress) -> InstanceLayout:

@@ -80,11 +80,10 @@ def hosts_of_record(record: Record) -> list[HostReference]:
 def likely_hosts(ids: Mapping[str, str], *, to_be_placed: bool) -> list[HostReference]:
     """Of a flow's ids: where the instance is, or will be if there is no choice; of a record's, where its run was."""
     with reading() as session:
-        if record := session.get(Record, ids.get("record_id", "")):
-            return hosts_of_record(record)
+        record = session.get(Record, ids["record_id"]) if "record_id" in ids else None
         instance_id = run_by_id(session, ids["run_id"]).instance_id if "run_id" in ids else ids.get("instance_id")
         hosts = list(session.exec(select(Host)))
-    known = hosts_of(instance_id) if instance_id else []
+    known = hosts_of_record(record) if record else hosts_of(instance_id) if instance_id else []
     if known or not to_be_placed:
         return known
     return [HostReference.of(host) for host in hosts or [Host(name=socket.gethostname())]] if len(hosts) < 2 else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,13 +29,12 @@ from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import Cut, go_on, stand_still
 from nodeops.checkpoint.wires_state import save_wires
 from nodeops.conductor.client import ConductorClient
+from nodeops.create import Progress
 from nodeops.instance import read_spec, the_record
 from nodeops.layout import InstanceLayout
 from nodeops.reach import init_identity, open_network
 from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
-
-Progress = Callable[[str, int, int], None]
 
 
 def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress, *, live: bool = False,

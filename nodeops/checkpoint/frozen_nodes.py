@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
 from nodeops.checkpoint.node_clock import Keeper
 from nodeops.checkpoint.patience import NEVER, USUAL, set_probes
 from nodeops.checkpoint.revival import Revival
-from nodeops.create import base_of
+from nodeops.create import Progress, base_of
 from nodeops.identity import ProcessIdentity
 from nodeops.journal import Journal, Process
 from nodeops.launch import overlay_options
@@ -30,7 +30,6 @@ from nodeops.reach import Inits
 from nodeops.whole_file import write_whole
 from nodeops.wires.client import WiresClient
 
-Progress = Callable[[str, int, int], None]
 DETACH_S = 10.0
 
 

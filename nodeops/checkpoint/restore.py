@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,7 +23,7 @@ from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
 from nodeops.clock import ClockState
 from nodeops.conductor.client import ConductorClient
-from nodeops.create import disk_problem
+from nodeops.create import Progress, disk_problem
 from nodeops.destroy import clear
 from nodeops.identity import ProcessIdentity
 from nodeops.instance import InstanceRecord, holding, layout_of, read_record, the_record, write_record
@@ -36,7 +35,6 @@ from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
 from nodeops.wires.client import WiresClient
 
-Progress = Callable[[str, int, int], None]
 ATTEMPTS = 3
 PLANNED_NS, PLANNED_PER_NODE_NS, PLANNED_PER_BYTE_NS = 250_000_000, 100_000_000, 2
 SPARE_NS = 40_000_000  # to tell wires and conductor of the instant

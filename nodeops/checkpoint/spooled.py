@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import NotWhole, SwapbedError, TimedOut
@@ -22,13 +21,12 @@ from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.restore import examine, restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import go_on
-from nodeops.create import chosen_nodes
+from nodeops.create import Progress, chosen_nodes
 from nodeops.identity import ProcessIdentity, boot_id
 from nodeops.instance import holding, layout_of, read_record, the_record
 from nodeops.layout import InstanceLayout
 
 LET_GO_S = 30.0
-Progress = Callable[[str, int, int], None]
 
 
 def spool_of(checkpoint: str) -> Spool:

@@ -33,10 +33,11 @@ PATIENCE_S, POLL_S = 20.0, 0.2
 def forget(names: Collection[str], ids: Collection[str]) -> None:
     """Delete the flow runs, with artifacts and logs, that were about these ids, of instances with these names; leave none of their bytes in
     a database that is ours. Nothing is done if there never was a Prefect server."""
-    ours = server.external_api() is None  # else a database may be here all the same, of the server that was used before
+    external = server.external_api()
+    ours = external is None  # else a database may be here all the same, of the server that was used before
     if ours and not _database().exists():
         return
-    api = server.external_api() or server.ensure_server()
+    api = external or server.ensure_server()
     os.environ.update(server.client_environment(api))
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound, PrefectException
