@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -199,7 +200,7 @@ def _answer(line: bytes, replies: BinaryIO) -> None:
     try:
         request = Request.model_validate_json(line)
         number = request.id
-        agent = Agent(lambda text, done, total: send(Progress(id=number, text=text, done=done, total=total)))
+        agent = Agent(_Telling(lambda text, done, total: send(Progress(id=number, text=text, done=done, total=total))))
         send(Reply(id=number, result=_do(agent, request)))
     except ValidationError as error:
         first = error.errors()[0]
@@ -209,6 +210,22 @@ def _answer(line: bytes, replies: BinaryIO) -> None:
         send(Reply(id=number, error=error.as_json()))
     except OSError as error:
         send(Reply(id=number, error=HostProblem(error.strerror or str(error), where=error.filename).as_json()))
+
+
+class _Telling:
+    """Progress, but of one thing no more often than people can read: whoever is told it works for that, and takes it from the work."""
+
+    PERIOD_S = 0.1
+
+    def __init__(self, tell: Callable[[str, int, int], None]):
+        self._tell = tell
+        self._last, self._due_s = "", 0.0
+
+    def __call__(self, text: str, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if text != self._last or done == total or now_s >= self._due_s:
+            self._last, self._due_s = text, now_s + self.PERIOD_S
+            self._tell(text, done, total)
 
 
 def _do(agent: Agent, request: Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import select
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from models.errors import HostProblem, TimedOut
@@ -51,8 +52,14 @@ def hierarchies() -> Hierarchies:
     return Hierarchies(unified, frozenset((unified / "cgroup.controllers").read_text().split()), v1)
 
 
+@lru_cache(maxsize=1)
+def unified() -> Path:
+    """Where version 2 is mounted. It is looked for once: reading the list of mounts takes half a millisecond, and each node asks for it."""
+    return hierarchies().unified
+
+
 def instance_cgroup(instance: str, root: Path | None = None) -> Path:
-    return (root or hierarchies().unified) / PARENT / instance
+    return (root or unified()) / PARENT / instance
 
 
 def node_cgroup(instance: str, node: str) -> Path:

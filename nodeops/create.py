@@ -24,6 +24,7 @@ from nodeops.launch import NodeJob, launch
 from nodeops.layout import InstanceLayout
 from nodeops.masks import hidden_paths, masks
 from nodeops.reach import Inits, init_socket, read_inits
+from nodeops.room import make_room
 from nodeops.vm import machines, ports
 from nodeops.whole_file import write_whole
 
@@ -41,7 +42,7 @@ def create(wanted: Create, progress: Progress) -> InstanceLayout:
     nodes = chosen_nodes(wanted)
     check_host(wanted, nodes)
     try:
-        layout.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_room(layout.root.parent)
         upper_layers.check(settings().state_dir)
         layout.root.mkdir(exist_ok=True, mode=0o700)
     except OSError as error:

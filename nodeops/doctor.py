@@ -169,10 +169,10 @@ def _ceilings() -> Iterator[Check]:
             yield Check(name=f"limit: {each.name}", status="warn", what=f"{value} {each.what}; a thousand nodes want {each.wanted}",
                         next=f"sysctl -w {each.setting.replace('/', '.')}={each.wanted}")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if hard >= 4096:
-        yield _ok("limit: open files", f"{hard} in one process: as many interfaces can the wires hold")
+    if hard >= 16384:
+        yield _ok("limit: open files", f"{hard} in one process: enough for a thousand nodes, and to capture them")
     else:
-        yield Check(name="limit: open files", status="warn", what=f"{hard} in one process: more interfaces the wires cannot hold",
+        yield Check(name="limit: open files", status="warn", what=f"{hard} in one process: too few for a capture of a thousand nodes",
                     next="ulimit -Hn 65536")
 
 

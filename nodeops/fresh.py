@@ -11,7 +11,7 @@ from nodeops.restart import restart_nodes
 def make_fresh(layout: InstanceLayout) -> None:
     """The caller holds the instance; no run goes on. The conductor pauses, for it would take the nodes for dead."""
     record = the_record(layout)
-    conducted = "conductor" in record.daemons
+    conducted = record.conducted
     if conducted:
         daemons.stop(layout, "conductor")
     restart_nodes(layout, record.nodes, lambda text, done, total: None, fresh=True)

@@ -44,6 +44,10 @@ class InstanceRecord(Message):
     daemons: tuple[str, ...] = ()
     wall_shift_ns: int = 0
 
+    @property
+    def conducted(self) -> bool:
+        return "conductor" in self.daemons
+
 
 def layout_of(instance: str) -> InstanceLayout:
     """Raises InvalidInput for what cannot be an id: it becomes part of a path, below which everything may be removed."""

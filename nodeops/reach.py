@@ -72,6 +72,16 @@ def open_network(node: NodeLayout) -> int:
     return _open_of_init(node, "ns/net", os.O_RDONLY)
 
 
+@contextmanager
+def opened_network(node: NodeLayout) -> Iterator[int]:
+    """The same, open within."""
+    namespace = open_network(node)
+    try:
+        yield namespace
+    finally:
+        os.close(namespace)
+
+
 def open_root(node: NodeLayout) -> int:
     """An fd of the node's root directory, all its mounts below it. Open paths in it with `linux.open_in_root`. The caller closes it."""
     return _open_of_init(node, "root", os.O_PATH | os.O_DIRECTORY)
@@ -116,8 +126,5 @@ def _socket_inside(node: NodeLayout) -> Iterator[Path]:
 @contextmanager
 def network_path(node: NodeLayout) -> Iterator[Path]:
     """A path, valid within, of the node's network namespace, for whoever wants it by path."""
-    namespace = open_network(node)
-    try:
+    with opened_network(node) as namespace:
         yield Path(f"/proc/self/fd/{namespace}")
-    finally:
-        os.close(namespace)

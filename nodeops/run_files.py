@@ -29,6 +29,7 @@ from nodeops.collecting_files import collect
 from nodeops.fresh import make_fresh
 from nodeops.instance import InstanceRecord, holding, layout_of, read_spec, the_record
 from nodeops.layout import InstanceLayout, NodeLayout
+from nodeops.room import make_room
 from nodeops.staging import Staged, Staging
 from nodeops.surroundings import surroundings
 from nodeops.vm import keeping, ports
@@ -59,10 +60,15 @@ def begin_of(run: str) -> Path:
     return spool_of(run) / "begin.json"
 
 
+def _make_spool(run: str) -> None:
+    make_room(spool_of(run).parent)
+    spool_of(run).mkdir(exist_ok=True, mode=0o700)
+
+
 def begin_as(run: str, begin: Path) -> None:
     """The run began as that file says, on another host than this one. What this host knows of it already stays."""
     if not begin_of(run).exists():
-        spool_of(run).mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_spool(run)
         write_whole(begin_of(run), begin.read_bytes())
 
 
@@ -78,7 +84,7 @@ def prepare(wanted: PrepareRun) -> None:
         with suppress(NotFound), WiresClient(layout) as wires:
             wires.measure()
             counts = {_name(pipe): _counts(pipe) for pipe in wires.show()}
-        spool_of(wanted.run).mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_spool(wanted.run)
         write_whole(spool_of(wanted.run) / "begin.json", Begin(at_ns=time.time_ns(), counts=counts).model_dump_json().encode())
 
 

@@ -9,7 +9,8 @@ A checkpoint is a directory:
     nodes/NODE/node.json     NodeManifest
     nodes/NODE/criu/         processes, as CRIU wrote them
     nodes/NODE/upper/        what the node changed of its files
-    nodes/NODE/vm/           of a VM instead of the two: devices, ram, and disk.qcow2 if its image has a disk
+    nodes/NODE/memory/       its files in /swapbed/run and /dev/shm, which are in memory; only if it had any of its own
+    nodes/NODE/vm/           of a VM instead of the three: devices, ram, and disk.qcow2 if its image has a disk
     wires/LAN/NODE.INTERFACE.DIRECTION.json   one `models.protocol.wires.SavedPipe` each
     conductor/               what `models.protocol.conductor.Save` says
     run.json                 when the run that goes on began, and what the pipes had done by then

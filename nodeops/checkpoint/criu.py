@@ -3,46 +3,56 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from models.errors import HostProblem, TimedOut
 from models.settings import settings
-from nodeops.checkpoint import kernel_facts, timers
+from nodeops.checkpoint import timers
 from nodeops.checkpoint.gate import Gate
+from nodeops.checkpoint.introduction import introduced
 from nodeops.checkpoint.spool import NodeSpool
 from nodeops.identity import ProcessIdentity
 
 COMMON = ("-v2", "-o", "log", "--tcp-established", "--file-locks", "--link-remap", "--manage-cgroups=ignore", "--network-lock", "skip",
           "--ghost-limit", "4G")
-PIDFILE, IDENTITY, LOG_LINES, PARALLEL = "pid", "criu.process", 4, 2
-PATIENCE_S = 120.0
-DUMPED, READY = "post-dump", "pre-resume"  # CRIU's names of the steps at which it is held
+PIDFILE, IDENTITY, LOG_LINES = "pid", "criu.process", 4
+PARALLEL = min(8, 2 * (os.cpu_count() or 1))  # about half of them wait for files, for each other or for their gate
+PATIENCE_S = 300.0  # while nothing is heard of any of them
+BEGUN, DUMPED, READY = "pre-dump", "post-dump", "pre-resume"  # CRIU's names of the steps at which it is held
 
 
 class Criu:
-    """One run of it, for one node, held at a step until it may `proceed`; then `wait`.
+    """One run of it, for one node, held at each of some steps until it may `proceed`; then `wait`.
 
-    put_off_ns: how much longer timers shall run than the images say.
+    before: what a shell does before it becomes CRIU. put_off_ns: how much longer timers shall run than the images say.
     """
 
-    def __init__(self, node: str, spool: NodeSpool, step: str, arguments: Sequence[str | Path], *, pass_fds: Sequence[int] = (),
-                 before: Callable[[], None] | None = None, put_off_ns: int = 0):
+    def __init__(self, node: str, spool: NodeSpool, steps: Sequence[str], arguments: Sequence[str | Path], *, pass_fds: Sequence[int] = (),
+                 before: str = ":", put_off_ns: int = 0):
         self.node, self._work = node, spool.work
         shutil.rmtree(spool.work, ignore_errors=True)
         spool.work.mkdir()
-        self.gate = Gate(spool.work, step)
+        self.gate = Gate(spool.work, steps)
         images = timers.beside(spool.images, spool.work / "images", put_off_ns) if put_off_ns else spool.images
         command = [settings().criu, *arguments, "-D", images, "-W", spool.work, *COMMON, "--action-script", self.gate.script]
-        introduced = partial(_introduce, spool.work, os.getpid(), before)
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
-                                        pass_fds=pass_fds, start_new_session=True, preexec_fn=introduced)
+        self.process = subprocess.Popen(introduced(command, spool.work / IDENTITY, before), stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", pass_fds=pass_fds,
+                                        start_new_session=True)
+        try:
+            self.ended = os.pidfd_open(self.process.pid)
+        except OSError:  # too many files are open
+            self.process.kill()  # it is not there yet, or waits for us
+            self.process.wait()
+            self.gate.close()
+            raise
 
     def proceed(self) -> None:
         self.gate.open()
@@ -74,16 +84,8 @@ class Criu:
                 self.process.kill()
                 self.process.wait()
         self.gate.close()
+        os.close(self.ended)
         shutil.rmtree(self._work)
-
-
-def _introduce(work: Path, master: int, before: Callable[[], None] | None) -> None:
-    """In the child, before it becomes CRIU: whoever cleans up after a dead master must find it, or it must not begin at all."""
-    (work / IDENTITY).write_text(ProcessIdentity.own().model_dump_json())
-    if os.getppid() != master:
-        os._exit(1)
-    if before is not None:
-        before()
 
 
 def orphans(work: Path) -> list[ProcessIdentity]:
@@ -96,35 +98,57 @@ def orphans(work: Path) -> list[ProcessIdentity]:
 
 
 def in_turns(nodes: Sequence[str], begin: Callable[[str], Criu], at_gate: Callable[[str, Criu, int], None],
-             finished: Callable[[str, int | None], None]) -> None:
-    """Run CRIU for every node, PARALLEL at once. at_gate: what is done while it is held, given the pid of the script that waits."""
-    waiting, running = list(reversed(nodes)), dict[str, Criu]()
-    try:
-        with kernel_facts.kept():
-            while waiting or running:
-                while waiting and len(running) < PARALLEL:
-                    node = waiting.pop()
-                    running[node] = begin(node)
-                node, pid = _next_arrival(running)
-                at_gate(node, running[node], pid)
-                running[node].proceed()
-                finished(node, running.pop(node).wait())
-    finally:
-        for each in running.values():
-            each.close()
-
-
-def _next_arrival(running: dict[str, Criu]) -> tuple[str, int]:
+             finished: Callable[[str, int | None], None], parallel: int = PARALLEL) -> None:
+    """Have CRIU work for every node, so many at once, up to its end. at_gate: what is done while it is held for the last time, given the
+    pid of the script that waits."""
+    waiting, held, ending = list(reversed(nodes)), dict[str, Criu](), dict[str, Criu]()
     deadline = time.monotonic() + PATIENCE_S
-    while True:
-        for node, criu in running.items():
-            try:
-                return node, criu.gate.arrived()
-            except BlockingIOError:
-                if criu.process.poll() is not None:
-                    raise criu.problem() from None
-        if time.monotonic() > deadline:
-            raise TimedOut("CRIU does not come to the end of its work", where=min(running))
-        time.sleep(0.001)
+    try:
+        while waiting or held or ending:
+            while waiting and len(held) < parallel:
+                node = waiting.pop()
+                held[node] = begin(node)
+            arrived, ended = _arrived(held), next((node for node, criu in ending.items() if criu.process.poll() is not None), None)
+            if arrived is not None:
+                node, pid = arrived
+                at_gate(node, held[node], pid)
+                held[node].proceed()
+                ending[node] = held.pop(node)
+            if ended is not None:
+                finished(ended, ending.pop(ended).wait())
+            deadline = _wait(held | ending, deadline, came=arrived is not None or ended is not None)
+    finally:
+        with ExitStack() as closing:
+            for each in (*held.values(), *ending.values()):
+                closing.callback(each.close)
 
 
+def await_arrival(criu: Criu) -> None:
+    """At its next gate. Raises HostProblem if it fails on its way."""
+    deadline = time.monotonic() + PATIENCE_S
+    while _arrived({criu.node: criu}) is None:
+        deadline = _wait({criu.node: criu}, deadline, came=False)
+
+
+def _arrived(held: Mapping[str, Criu]) -> tuple[str, int] | None:
+    """The node of one that waits at its gate, if one does, and the pid of the script that waits. Raises HostProblem for one that failed."""
+    for node, criu in held.items():
+        try:
+            return node, criu.gate.arrived()
+        except BlockingIOError:
+            if criu.process.poll() is not None:
+                raise criu.problem() from None
+    return None
+
+
+def _wait(working: Mapping[str, Criu], deadline: float, *, came: bool) -> float:
+    """For one to come or end, unless there may be more to do at once. Returns when patience ends now; raises TimedOut when it has ended."""
+    if came:
+        return time.monotonic() + PATIENCE_S
+    poll = select.poll()
+    for criu in working.values():
+        for fd in (criu.gate.arrival, criu.ended):
+            poll.register(fd, select.POLLIN)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1e3):
+        raise TimedOut("CRIU does not come to the end of its work", where=min(working))
+    return deadline

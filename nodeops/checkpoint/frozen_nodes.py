@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from models.errors import Corrupt, TimedOut
@@ -13,7 +13,7 @@ from models.routes import Routing
 from models.settings import settings
 from models.spec import Node
 from nodeops import cgroups, layer, node_files, node_network, outside
-from nodeops.checkpoint import congestion, kept_sockets, preflight
+from nodeops.checkpoint import congestion, kept_sockets, kernel_facts, preflight, shared_memory
 from nodeops.checkpoint.criu import PIDFILE, READY, Criu, in_turns
 from nodeops.checkpoint.node_clock import Keeper
 from nodeops.checkpoint.patience import NEVER, USUAL, set_probes
@@ -23,7 +23,7 @@ from nodeops.identity import ProcessIdentity
 from nodeops.journal import Journal, Process
 from nodeops.launch import overlay_options
 from nodeops.layout import InstanceLayout
-from nodeops.linux import MS_NODEV, mount
+from nodeops.linux import MS_NODEV, mount, network_namespace
 from nodeops.masks import hidden_paths, masks
 from nodeops.outside_connections import close_all
 from nodeops.reach import Inits
@@ -99,7 +99,12 @@ def _run_criu(revival: Revival, routing: Routing, networks: Mapping[str, int], k
                  for name, own in node_files.files_of(revival.wanted.spec, routing, nodes).items()}
         with layer.mounted(revival.layout, base, hidden, files, shift_ns) as layers:
             roots = {node.name: _mount_root(revival.layout, layers, node.name) for node in nodes}
-            for name, identity in _restore_on(revival, nodes, roots, networks, keepers, start_ns).items():
+            memory = {node.name: layers.mount_point.with_name("memory") / node.name for node in nodes
+                      if not shared_memory.is_criu_s(revival.spool.node(node.name))}
+            for node in nodes:
+                if node.name in memory:
+                    shared_memory.bring_back(revival.spool.node(node.name), memory[node.name], _memberships(revival.layout, node))
+            for name, identity in _restore_on(revival, nodes, roots, memory, networks, keepers, start_ns).items():
                 restored[name] = identity
                 progress("restored", len(restored), len(revival.containers))
     return restored
@@ -112,24 +117,21 @@ def _mount_root(layout: InstanceLayout, layers: layer.Layers, node: str) -> Path
     return root
 
 
-def _restore_on(revival: Revival, nodes: Sequence[Node], roots: Mapping[str, Path], networks: Mapping[str, int],
-                keepers: Mapping[str, Keeper], start_ns: int) -> dict[str, ProcessIdentity]:
-    """CRIU's children are born in the node's cgroups; it leaves them before they are frozen."""
+def _restore_on(revival: Revival, nodes: Sequence[Node], roots: Mapping[str, Path], memory: Mapping[str, Path],
+                networks: Mapping[str, int], keepers: Mapping[str, Keeper], start_ns: int) -> dict[str, ProcessIdentity]:
+    """CRIU's children are born in the node's cgroups; it leaves them before they are frozen. Its own network is the node's; checkpoints
+    from before that was so (November 2026) name one that it is to be given."""
     layout, restored = revival.layout, dict[str, ProcessIdentity]()
     by_name = {node.name: node for node in nodes}
 
     def begin(name: str) -> Criu:
         arguments = ("restore", "-d", "--root", roots[name], "--inherit-fd", f"fd[{networks[name]}]:net", "--pidfile", PIDFILE,
-                     "--join-ns", f"time:{keepers[name].time_namespace}")
-        with ExitStack() as joined:
-            joins = [joined.enter_context(cgroups.joining(path)) for path in _memberships(layout, by_name[name])]
-
-            def join_all() -> None:
-                for join in joins:
-                    join()
-
-            stands_ns = max(0, start_ns + revival.later_ns[name] - time.monotonic_ns())
-            return Criu(name, revival.spool.node(name), READY, arguments, pass_fds=[networks[name]], before=join_all, put_off_ns=stands_ns)
+                     "--join-ns", f"time:{keepers[name].time_namespace}",
+                     *(shared_memory.to_restore(memory[name]) if name in memory else ()))
+        join = " && ".join(f"echo 0 > {shlex.quote(str(path / 'cgroup.procs'))}" for path in _memberships(layout, by_name[name]))
+        stands_ns = max(0, start_ns + revival.later_ns[name] - time.monotonic_ns())
+        with network_namespace(networks[name]):
+            return Criu(name, revival.spool.node(name), (READY,), arguments, pass_fds=[networks[name]], before=join, put_off_ns=stands_ns)
 
     def at_gate(name: str, criu: Criu, script: int) -> None:
         for cgroup in [cgroups.daemon_cgroup(layout.root.name, cgroups.HELPERS), *_outer(layout, by_name[name])]:
@@ -144,7 +146,8 @@ def _restore_on(revival: Revival, nodes: Sequence[Node], roots: Mapping[str, Pat
         restored[name] = ProcessIdentity.of(pid)
         kept_sockets.bring_back(preflight.processes(layout, name), revival.manifests[name].sockets, start_ns, name)
 
-    in_turns([node.name for node in nodes], begin, at_gate, finished)
+    with kernel_facts.kept():
+        in_turns([node.name for node in nodes], begin, at_gate, finished)
     return restored
 
 

@@ -1,32 +1,38 @@
-"""Holding CRIU at one step of its work until something has been done: an action script that says it is there and waits for a word."""
+"""Holding CRIU at steps of its work until something has been done: an action script that says it is there and waits for a word."""
 
 from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 SCRIPT = """#!/bin/sh
-[ "$CRTOOLS_SCRIPT_ACTION" = {action} ] || exit 0
+case "$CRTOOLS_SCRIPT_ACTION" in {steps}) ;; *) exit 0; esac
 echo $$ > {directory}/arrived
 read -r word < {directory}/go && [ "$word" = go ]
 """
 
 
 class Gate:
-    """Its files are in an existing directory of the caller's. action: CRIU's name of the step.
+    """Its files are in an existing directory of the caller's. steps: CRIU's names of them; it arrives at one after the other.
 
     If whoever should open it refuses or dies, CRIU is told that the step failed.
     """
 
-    def __init__(self, directory: Path, action: str):
+    def __init__(self, directory: Path, steps: Sequence[str]):
         self.script = directory / "gate"
-        self.script.write_text(SCRIPT.format(action=action, directory=shlex.quote(str(directory))))
+        self.script.write_text(SCRIPT.format(steps="|".join(steps), directory=shlex.quote(str(directory))))
         self.script.chmod(0o700)
         for name in ("arrived", "go"):
             os.mkfifo(directory / name, 0o600)
         self._arrived = os.open(directory / "arrived", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._go = os.open(directory / "go", os.O_RDWR | os.O_CLOEXEC)
+
+    @property
+    def arrival(self) -> int:
+        """An fd that can be read from when a script waits."""
+        return self._arrived
 
     def arrived(self) -> int:
         """Pid of the script that waits. Raises BlockingIOError if none does yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from models.settings import settings
 from nodeops.linux import MS_BIND, file_system_of, mount, private_mounts
 
 RUN, KEPT = Path("/run"), Path("/dev/shm/swapbed-criu")
+FOUND = "criu.kdat"
 FORGETTING = "tmpfs"  # at the next boot, which may be of another kernel
 
 
@@ -19,14 +21,24 @@ FORGETTING = "tmpfs"  # at the next boot, which may be of another kernel
 def kept() -> Iterator[None]:
     """CRIU tries out for some 45 ms what the kernel can do, unless it finds the answer in a tmpfs at /run (criu(8), `criu.kdat`).
 
-    Within, where /run is none, what this thread starts sees one there that has an answer as soon as CRIU was called once.
+    Within, where /run is none, what this thread starts sees one there that has an answer.
     """
-    if file_system_of(RUN) == FORGETTING or settings().state_dir.is_relative_to(RUN) or not _ours(KEPT):
+    if file_system_of(RUN) == FORGETTING:
+        _find_out()
         yield
-        return
-    with private_mounts():
-        mount(str(KEPT), RUN, None, MS_BIND)
+    elif settings().state_dir.is_relative_to(RUN) or not _ours(KEPT):
         yield
+    else:
+        with private_mounts():
+            mount(str(KEPT), RUN, None, MS_BIND)
+            _find_out()
+            yield
+
+
+def _find_out() -> None:
+    """In this host's network, for CRIU connects to itself; in a node's, a program may have made that impossible."""
+    if not (RUN / FOUND).exists():
+        subprocess.run([settings().criu, "check"], stdin=subprocess.DEVNULL, capture_output=True, cwd="/")
 
 
 def _ours(directory: Path) -> bool:

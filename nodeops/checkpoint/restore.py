@@ -15,8 +15,8 @@ from models.errors import Conflict, Corrupt, HostProblem
 from models.protocol.checkpoint import Came
 from models.protocol.host import DAEMONS, Create
 from nodeops import cgroups, daemons, outside
-from nodeops.checkpoint import programs, requirements, vm_nodes
-from nodeops.checkpoint.copying import copy_tree
+from nodeops.checkpoint import pace, programs, requirements, vm_nodes
+from nodeops.checkpoint.copying import copy_tree, copy_trees
 from nodeops.checkpoint.frozen_nodes import restore_frozen
 from nodeops.checkpoint.revival import Revival
 from nodeops.checkpoint.spool import Spool
@@ -31,12 +31,12 @@ from nodeops.journal import Cgroup, Journal, Process
 from nodeops.layout import InstanceLayout
 from nodeops.reach import read_inits
 from nodeops.restart import make_missing_cgroups
+from nodeops.room import make_room
 from nodeops.wall import host_wall_ns
 from nodeops.whole_file import write_whole
 from nodeops.wires.client import WiresClient
 
 ATTEMPTS = 3
-PLANNED_NS, PLANNED_PER_NODE_NS, PLANNED_PER_BYTE_NS = 250_000_000, 100_000_000, 2
 SPARE_NS = 40_000_000  # to tell wires and conductor of the instant
 LAST_LOOK_NS = 50_000_000  # before that: whoever died while all waited for the instant is seen, too
 
@@ -60,7 +60,8 @@ def restore(spool: Spool, wanted: Create, progress: Progress, *, next_message: i
     """
     layout = layout_of(wanted.instance)
     revival = _examine(layout, spool, wanted)
-    layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_room(layout.root.parent)
+    layout.root.mkdir(exist_ok=True, mode=0o700)
     with holding(layout, wanted.fence):
         record = read_record(layout)
         if record is not None and record.state == "ready":
@@ -131,8 +132,8 @@ def _revive(revival: Revival, next_message: int | None, came: Came | None, progr
 
 def _bring_back(revival: Revival, journal: Journal, machines: dict[str, ProcessIdentity], progress: Progress) -> Restored:
     """machines: those of VMs, which wait."""
-    planned_ns = PLANNED_NS + PLANNED_PER_NODE_NS * len(revival.containers) + PLANNED_PER_BYTE_NS * sum(
-        file.stat().st_size for node in revival.containers for file in revival.spool.node(node.name).images.iterdir())
+    size_bytes = sum(revival.spool.node(node.name).memory_bytes() for node in revival.containers)
+    planned_ns = pace.planned_ns(len(revival.containers), size_bytes) + SPARE_NS + LAST_LOOK_NS
     attempts = 0
     while True:
         attempts += 1
@@ -142,12 +143,14 @@ def _bring_back(revival: Revival, journal: Journal, machines: dict[str, ProcessI
         wall_ns = revival.checkpoint.wall_ns
         shift_ns = 0 if wall_ns is None else wall_ns - host_wall_ns(start_ns)
         first_ns = restore_frozen(revival, journal, machines, start_ns, shift_ns, progress)
+        took_ns = time.monotonic_ns() - began_ns
         time.sleep(max(0, start_ns - SPARE_NS - LAST_LOOK_NS - time.monotonic_ns()) / 1e9)
         _must_be_whole(revival.layout)
         if time.monotonic_ns() < start_ns - SPARE_NS or attempts == ATTEMPTS:
-            late_ns = go_on(revival.layout, revival.later_ns, start_ns)
+            late_ns = go_on(revival.layout, revival.later_ns, start_ns) - start_ns
+            pace.remember(len(revival.containers), size_bytes, took_ns)
             return Restored(late_ns, start_ns - first_ns, attempts, shift_ns)
-        planned_ns = (time.monotonic_ns() - began_ns) * 5 // 4 + SPARE_NS
+        planned_ns = took_ns * 5 // 4 + SPARE_NS + LAST_LOOK_NS
         _end_nodes(revival, journal)
 
 
@@ -165,9 +168,8 @@ def _prepare_files(revival: Revival) -> None:
     for node in revival.containers:
         at = revival.layout.node(node.name)
         at.upper.parent.mkdir(exist_ok=True)
-        at.work.parent.mkdir(exist_ok=True)
-        copy_tree(revival.spool.node(node.name).upper, at.upper)
-        at.work.mkdir()
+        at.work.mkdir(parents=True)
+    copy_trees({revival.spool.node(node.name).upper: revival.layout.node(node.name).upper for node in revival.containers})
     with WiresClient(revival.layout) as wires:
         wires.restore(revival.spool.wires)
 

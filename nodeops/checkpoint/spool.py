@@ -32,8 +32,17 @@ class NodeSpool:
         return self.root / "upper"
 
     @property
+    def memory(self) -> Path:
+        """What the node kept in memory as files; there only if it kept any."""
+        return self.root / "memory"
+
+    def memory_bytes(self) -> int:
+        """Of processes and files; what a restore brings back into memory."""
+        return sum(file.lstat().st_blocks * 512 for part in (self.images, self.memory) for file in part.rglob("*"))
+
+    @property
     def vm(self) -> Path:
-        """Instead of the two above, of a VM."""
+        """Instead of the three above, of a VM."""
         return self.root / "vm"
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import NotWhole, SwapbedError, TimedOut
@@ -25,6 +27,7 @@ from nodeops.create import Progress, chosen_nodes
 from nodeops.identity import ProcessIdentity, boot_id
 from nodeops.instance import holding, layout_of, read_record, the_record
 from nodeops.layout import InstanceLayout
+from nodeops.room import make_room
 
 LET_GO_S = 30.0
 
@@ -46,7 +49,7 @@ def make(wanted: Capture, progress: Progress) -> Captured:
             _give_up(layout, spool)
         begin = run_files.begin_of(wanted.run) if wanted.run else None
         try:
-            spool.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_room(spool.root.parent)
             spool.boot.write_text(boot_id())
             return capture(layout, spool, wanted.life, progress, live=wanted.live, begin=begin)
         except BaseException:
@@ -108,6 +111,7 @@ def forget(checkpoint: str) -> None:
 
 
 def _remove(spool: Spool) -> None:
+    _dismiss(spool)
     shutil.rmtree(spool.root, ignore_errors=True)
     spool.boot.unlink(missing_ok=True)
 
@@ -130,8 +134,21 @@ def _frozen_after_ns(spool: Spool, node: str) -> int:
 
 
 def _let_go(spool: Spool, layout: InstanceLayout, nodes: tuple[str, ...]) -> None:
-    """A CRIU whose master has died is told at its gate that the dump has failed; then it leaves the processes as they were: frozen,
-    if it found them frozen, so nobody may be thawed before it is gone."""
+    """Nobody may be thawed before CRIU is gone: it leaves processes that it found frozen as they were."""
+    with _refused(spool) as working:
+        _until(lambda: not any(each.alive() for each in working)
+               and not any(_is_traced(cgroups.node_cgroup(layout.root.name, node)) for node in nodes), layout.root.name)
+
+
+def _dismiss(spool: Spool) -> None:
+    """Who works there could be found by nobody any more."""
+    with _refused(spool) as working:
+        _until(lambda: not any(each.alive() for each in working), str(spool.root))
+
+
+@contextmanager
+def _refused(spool: Spool) -> Iterator[list[ProcessIdentity]]:
+    """Within, every CRIU whose master has died is told at its gate that the dump has failed. They are given."""
     gates, working = [], list[ProcessIdentity]()
     try:
         for work in spool.root.glob("nodes/*/work"):
@@ -141,14 +158,18 @@ def _let_go(spool: Spool, layout: InstanceLayout, nodes: tuple[str, ...]) -> Non
                     gates.append(os.open(work / name, os.O_RDWR | os.O_CLOEXEC))
                     if name == "go":
                         os.write(gates[-1], b"no\n")
-        deadline = time.monotonic() + LET_GO_S
-        while any(each.alive() for each in working) or any(_is_traced(cgroups.node_cgroup(layout.root.name, node)) for node in nodes):
-            if time.monotonic() > deadline:
-                raise TimedOut("CRIU does not let go of the nodes' processes", where=layout.root.name)
-            time.sleep(0.01)
+        yield working
     finally:
         for gate in gates:
             os.close(gate)
+
+
+def _until(gone: Callable[[], bool], where: str) -> None:
+    deadline = time.monotonic() + LET_GO_S
+    while not gone():
+        if time.monotonic() > deadline:
+            raise TimedOut("CRIU does not let go of the nodes' processes", where=where)
+        time.sleep(0.01)
 
 
 def _is_traced(cgroup: Path) -> bool:

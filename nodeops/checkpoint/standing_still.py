@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from nodeops.whole_file import write_whole
 from nodeops.wires.client import WiresClient
 
 AHEAD_NS = 50_000_000  # time for wires and conductor to hear of the instant before it comes
+AT_ONCE_NS = 8_000_000  # the same where nodes wait for it
 DYING_S = 2.0  # from the end of its connections to its own
 
 
@@ -36,9 +37,29 @@ class Cut:
     frozen_ns: Mapping[str, int]
 
 
-def stand_still(layout: InstanceLayout, nodes: Sequence[str]) -> Cut:
-    """Nothing is delivered from the instant on, then every node stops. Raises SwapbedError; then `go_on` brings it back to life."""
-    instant_ns = time.monotonic_ns() + AHEAD_NS
+def stand_still(layout: InstanceLayout, nodes: Sequence[str], just_before: Callable[[], None]) -> Cut:
+    """Nothing is delivered from the instant on, then every node stops. Raises SwapbedError; then `go_on` brings it back to life.
+
+    just_before: done once everybody can be reached.
+    """
+    with ExitStack() as opened:
+        machines = opened.enter_context(Monitors(layout, nodes))
+        inits = [opened.enter_context(InitClient(opened.enter_context(init_socket(layout.node(node))))) for node in nodes]
+        just_before()
+        instant_ns = time.monotonic_ns() + AHEAD_NS
+        origin_ns = _stop_time(layout, instant_ns)
+        for init in inits:
+            init.post("quiesce")
+        for init in inits:
+            init.await_quiesced()
+        with ThreadPoolExecutor(1) as beside:
+            stopping = beside.submit(machines.stop)
+            frozen_ns = freeze(_containers(layout, nodes)) | stopping.result()
+    return Cut(instant_ns, instant_ns - origin_ns, frozen_ns)
+
+
+def _stop_time(layout: InstanceLayout, instant_ns: int) -> int:
+    """Returns when virtual time began, in this host's CLOCK_MONOTONIC."""
     with ThreadPoolExecutor(2) as both:
         virtual = [each.result() for each in [both.submit(suspend, layout, instant_ns) for suspend in (_suspend_wires, _suspend_conductor)]]
     readings = {reading for reading in virtual if reading is not None}
@@ -46,13 +67,7 @@ def stand_still(layout: InstanceLayout, nodes: Sequence[str]) -> Cut:
         raise TimedOut("wires and conductor did not stand still at one instant", where=layout.root.name, next="Try again")
     state = ClockState.model_validate_json(layout.clock.read_bytes())
     write_whole(layout.clock, ClockState(origin_ns=state.origin_ns, frozen_ns=readings.pop()).model_dump_json().encode())
-    for node in nodes:
-        with init_socket(layout.node(node)) as path:
-            InitClient(path).quiesce()
-    with Monitors(layout, nodes) as machines, ThreadPoolExecutor(1) as beside:
-        stopping = beside.submit(machines.stop)
-        frozen_ns = freeze(_containers(layout, nodes)) | stopping.result()
-    return Cut(instant_ns, instant_ns - state.origin_ns, frozen_ns)
+    return state.origin_ns
 
 
 def stand_later(layout: InstanceLayout, cut: Cut, nodes: Sequence[str], after_s: float) -> Cut:
@@ -65,13 +80,14 @@ def stand_later(layout: InstanceLayout, cut: Cut, nodes: Sequence[str], after_s:
 
 
 def go_on(layout: InstanceLayout, frozen_after_ns: Mapping[str, int], at_ns: int | None = None) -> int:
-    """Time goes on from at_ns (default: in a moment), each node as much later as it had stood still later; says how late one was, if any.
+    """Time goes on from at_ns (default: in a moment), each node as much later as it had stood still later. Returns when it did: at_ns, and
+    as much more as a node was late.
 
     Also for an instance that only partly stands still, after whoever stopped it has died: what runs is left as it is. Whatever wires or
     conductor refuse, the nodes go on when this raises; it may be done again.
     """
     with Monitors(layout, list(frozen_after_ns)) as machines:
-        at_ns = time.monotonic_ns() + AHEAD_NS // 2 if at_ns is None else at_ns
+        at_ns = time.monotonic_ns() + AT_ONCE_NS if at_ns is None else at_ns
         try:
             _start_time(layout, at_ns)
         finally:
@@ -79,7 +95,7 @@ def go_on(layout: InstanceLayout, frozen_after_ns: Mapping[str, int], at_ns: int
             late_ns = thaw({path: instants[node] for node, path in _containers(layout, list(instants)).items()},
                            machines.to_let_go(instants))
             machines.confirm()
-        return late_ns
+        return at_ns + late_ns
 
 
 def _containers(layout: InstanceLayout, nodes: Sequence[str]) -> dict[str, Path]:

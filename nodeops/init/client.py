@@ -132,6 +132,10 @@ class InitClient:
     def quiesce(self) -> None:
         """Returns when init has ended all connections from outside, this one included; then nothing hinders a dump."""
         self.post("quiesce")
+        self.await_quiesced()
+
+    def await_quiesced(self) -> None:
+        """For whoever asks many, and posts to all of them first."""
         deadline = time.monotonic() + self.timeout_s
         with contextlib.suppress(NotFound):
             while not any(isinstance(event, Quiesced) and event.stays for event in self._events):

@@ -14,6 +14,7 @@ from models.protocol.host import Create
 from models.spec import Lan, Node, Shaping, Spec
 from nodeops.checkpoint import requirements
 from nodeops.checkpoint.capture import capture, go_on_in_place
+from nodeops.checkpoint.patience import PROBES, Probes
 from nodeops.checkpoint.restore import Restored, restore
 from nodeops.checkpoint.spool import Spool
 from nodeops.clock import ClockState, VirtualClock
@@ -116,10 +117,13 @@ def clocks(layout: InstanceLayout) -> tuple[float, int, int]:
 def test_neither_notices(flowing: InstanceLayout, spool: Spool, tmp_path: Path) -> None:
     assert_flows(flowing)
     behind_s, booted, again = clocks(flowing)
-    ahead = set()
+    ahead, of_host = set(), PROBES.read_text()
+    with Probes(flowing, ("v", "b")) as probes:
+        assert len(probes._files) == 1, "QEMU's network is the host's"
     for epoch in range(2):
         swap_out(flowing, spool, epoch)
         assert_nothing_left(flowing)
+        assert PROBES.read_text() == of_host
         assert spool.node("v").devices.stat().st_size < 4 << 20
         assert spool.node("v").ram.stat().st_blocks * 512 < 96 << 20
         machine = spool.node("v").read().machine
