@@ -26,6 +26,7 @@ from models.sweep import Point, Sweep
 from models.tables import Instance, Run, Template
 from models.templates import load_spec, project_named
 from tasks.progress import report
+from tasks.sessions import sessions_kept
 from tasks.sweeps import working_on_sweep, write_sweep
 
 ROWS_LIMIT = 500
@@ -48,7 +49,7 @@ _going: dict[str, Going] = {}  # a task's parameters are copied, and its threads
 def sweep(sweep_id: str) -> dict[str, str | int]:
     """Runs what has no outcome yet. A point that fails is noted, and stops no other. Interrupted, it sees the runs that go on to their
     end, and begins no other; it can be resumed."""
-    with working_on_sweep(sweep_id) as plan:
+    with working_on_sweep(sweep_id) as plan, sessions_kept():
         _take_up(plan)
         going = _going[sweep_id] = Going(plan, Queue())
         for shard in plan.shards():

@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sqlmodel import col, select
-
-from flows.finalize_record import finalize_record
-from flows.stop_run import stop_run
+from flows.finalize_record import carried_on, show
+from flows.stop_run import end
 from models.database import reading
 from models.errors import Conflict, NotFound, TimedOut
 from models.instances import run_by_id
 from models.states import RUN, RecordState
 from models.tables import Record, Run
+from tasks.record_trees import first_record
 from tasks.run_waiting import see_through
 
 POLL_S = 0.2
@@ -60,7 +59,7 @@ def ended(run_id: str) -> Run:
 def stopped(run_id: str) -> Run:
     """Stop it, unless somebody is at that already."""
     try:
-        stop_run(run_id)
+        end(run_id)
     except Conflict:
         return ended(run_id)
     return ended(run_id)
@@ -71,13 +70,13 @@ def committed(run_id: str) -> Record:
     deadline = time.monotonic() + COMMIT_S
     while True:
         with reading() as session:
-            record = session.exec(select(Record).where(Record.run_id == run_id).order_by(col(Record.revision))).first()
+            record = first_record(session, run_id)
         if record is None:
             raise NotFound("the run never began, so there is no record", where=run_id)
         if record.state is not RecordState.COMMITTING:
             return record
         try:
-            finalize_record(record.id)
+            show(carried_on(record.id))
         except Conflict:
             if time.monotonic() > deadline:
                 raise

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -20,7 +20,7 @@ from models.spec import Parameter, Rules
 
 OWN_FILES = frozenset({"record.json", "template.json", "spec.json", "events.jsonl", "agents.json"})  # no rule drops these
 ADDED = "added"
-RESULT = re.compile(r"^RESULT[ \t]+(\S+)[ \t]+(\S.*)$", re.MULTILINE)
+RESULT, RESULT_LINE = b"RESULT", re.compile(r"RESULT[ \t]+(\S+)[ \t]+(\S.*)")
 
 
 class TemplateOfRun(Message):
@@ -137,8 +137,19 @@ class Agents(Message):
 def reported(output: bytes) -> dict[str, str]:
     """Values by name, of a program's standard output: lines `RESULT name value`; of a name the last counts. NUL, which PostgreSQL keeps in
     no text, is told as what is no character at all."""
-    text = output.decode(errors="replace").replace("\0", "\ufffd")
-    return {name: value.rstrip() for name, value in RESULT.findall(text)}
+    lines = (line.decode(errors="replace").replace("\0", "\ufffd") for line in _result_lines(output))
+    return {found[1]: found[2].rstrip() for line in lines if (found := RESULT_LINE.fullmatch(line))}
+
+
+def _result_lines(output: bytes) -> Iterator[bytes]:
+    """Sought as bytes: most of a long output is something else, and decoding it takes longer than all else that a record needs."""
+    if RESULT[:1] not in output:  # one byte is found ten times as fast as several
+        return
+    at = -1
+    while (at := output.find(RESULT, at + 1)) >= 0:
+        if at == 0 or output[at - 1] == 0x0A:
+            end = output.find(b"\n", at)
+            yield output[at:end] if end >= 0 else output[at:]
 
 
 def dropped_by(rules: Rules, sizes: Mapping[str, int]) -> list[str]:

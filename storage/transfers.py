@@ -36,11 +36,16 @@ def epoch(session: Session) -> int:
 
 def open_transfer(on: Engine, project_id: str, operation: str, *, instance: str = "", life_s: float = LIFE_S) -> str:
     """Begin one of Swapbed's own process; returns its id."""
-    name = os.urandom(NONCE_BYTES).hex()
     with writing(on) as session:
-        session.connection().execute(insert(TRANSFER).values(
-            id=name, project_id=project_id, instance=instance, operation=operation, state=TransferState.OPEN, manifests=[], secret_hash="",
-            epoch=epoch(session), expires_s=DatabaseNow() + life_s, sent_bytes=0))
+        return begin(session, project_id, operation, instance=instance, life_s=life_s)
+
+
+def begin(session: Session, project_id: str, operation: str, *, instance: str = "", life_s: float = LIFE_S) -> str:
+    """The same, where a transaction is open already."""
+    name = os.urandom(NONCE_BYTES).hex()
+    session.connection().execute(insert(TRANSFER).values(
+        id=name, project_id=project_id, instance=instance, operation=operation, state=TransferState.OPEN, manifests=[], secret_hash="",
+        epoch=epoch(session), expires_s=DatabaseNow() + life_s, sent_bytes=0))
     return name
 
 

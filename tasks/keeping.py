@@ -9,9 +9,9 @@ from models.instances import instance_by_id, placements
 from models.leases import Lease
 from models.protocol.control import Nothing
 from models.protocol.runs import ForgetRun, KeepRun, KeptRun, PrepareRun
-from models.tables import Host, Record, Run
+from models.tables import Record, Run
 from models.templates import load_spec
-from tasks.places import hosts_of
+from tasks.places import hosts_in, hosts_of
 from tasks.progress import report
 from tasks.sessions import HostReference, session_with
 
@@ -51,10 +51,10 @@ def forget_on_hosts(run_id: str, hosts: list[HostReference]) -> None:
 def define_record(session: Session, run: Run, left_out: list[str]) -> Record:
     """The row of the record that is to be committed. What would be gone with the instance is noted in it: where the nodes were."""
     instance = instance_by_id(session, run.instance_id)
-    names = {place.node: session.get_one(Host, place.host_id).name for place in placements(session, instance.id)}
-    hosts = [host.id for host in hosts_of(instance.id)]
+    hosts = {host.id: host.name for host in hosts_in(session, instance.id)}
+    names = {place.node: hosts[place.host_id] for place in placements(session, instance.id)}
     record = Record(project_id=instance.project_id, run_id=run.id, rules=load_spec(session, run.spec_id).rules.model_dump(mode="json"),
-                    created_by=run.created_by, summary={"placement": names, "hosts": hosts, "left_out": left_out})
+                    created_by=run.created_by, summary={"placement": names, "hosts": list(hosts), "left_out": left_out})
     session.add(record)
     session.flush()
     return record

@@ -64,10 +64,15 @@ def _on_one_host(placed: Mapping[str, str], hosts: Sequence[Host]) -> None:
 def hosts_of(instance_id: str) -> list[HostReference]:
     """Where it has nodes, or its conductor, which comes first. Empty: it was never placed."""
     with reading() as session:
-        home = instance_by_id(session, instance_id).home_id
-        ids = {place.host_id for place in placements(session, instance_id)} | ({home} if home else set())
-        hosts = session.exec(select(Host).where(col(Host.id).in_(ids)))
-        return [HostReference.of(host) for host in sorted(hosts, key=lambda host: (host.id != home, host.name))]
+        return hosts_in(session, instance_id)
+
+
+def hosts_in(session: Session, instance_id: str) -> list[HostReference]:
+    """The same, where a transaction is open already."""
+    home = instance_by_id(session, instance_id).home_id
+    ids = {place.host_id for place in placements(session, instance_id)} | ({home} if home else set())
+    hosts = session.exec(select(Host).where(col(Host.id).in_(ids)))
+    return [HostReference.of(host) for host in sorted(hosts, key=lambda host: (host.id != home, host.name))]
 
 
 def hosts_of_record(record: Record) -> list[HostReference]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from models.protocol.control import Progress
 
 Listener = Callable[[Progress], None]
+Answered = Callable[[dict[str, Any]], None]
 _listeners: list[Listener] = []  # of this process, which runs one flow for somebody who watches
+_answered: list[Answered] = []
 MOMENT_S = 1.0
 
 
@@ -20,13 +23,22 @@ def report(text: str, done: int = 0, total: int = 0) -> None:
         listener(Progress(id=0, text=text, done=done, total=total))
 
 
+def answer(result: dict[str, Any]) -> bool:
+    """What whoever launched the flow waits for is done; the flow has more to do, for which nobody waits. Returns whether somebody did."""
+    for answered in _answered:
+        answered(result)
+    return bool(_answered)
+
+
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def listening(listener: Listener, answered: Answered) -> Iterator[None]:
     _listeners.append(listener)
+    _answered.append(answered)
     try:
         yield
     finally:
         _listeners.remove(listener)
+        _answered.remove(answered)
 
 
 class Watch:

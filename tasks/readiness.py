@@ -7,7 +7,7 @@ from models.errors import Conflict, HostProblem, SwapbedError
 from models.instances import instance_by_id, run_by_id
 from models.leases import Lease
 from models.states import RunState
-from tasks.mending import mend_instance
+from tasks.mending import is_whole, mend_instance
 from tasks.runs import refuse_run
 
 
@@ -20,6 +20,8 @@ def make_ready(run_id: str, lease: str) -> None:
     if run.state not in (RunState.DEFINED, RunState.STARTING):
         return
     try:
+        if _is_known_to_be_whole(run.instance_id):
+            return
         fatal = mend_instance(run.instance_id, lease).fatal
         if fatal:
             raise HostProblem(f"{_are(fatal)} dead since before this run", where=name,
@@ -29,6 +31,13 @@ def make_ready(run_id: str, lease: str) -> None:
     except SwapbedError as error:
         refuse_run(run_id, Lease.parse(lease), str(error))
         raise
+
+
+def _is_known_to_be_whole(instance_id: str) -> bool:
+    try:
+        return is_whole(instance_id)
+    except SwapbedError:  # of which mending tells, if it cannot be had by trying again
+        return False
 
 
 def _are(nodes: list[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlmodel import Session, col, select
+
 from models.database import reading
 from models.errors import Corrupt, NotFound
 from models.recorded import Recorded
@@ -15,6 +17,11 @@ def record_by_id(record_id: str) -> Record:
     if record is None:
         raise NotFound("no such record", where=record_id)
     return record
+
+
+def first_record(session: Session, run_id: str) -> Record | None:
+    """The run's, as it was before anything was amended. None: the run never began, or is not over."""
+    return session.exec(select(Record).where(Record.run_id == run_id).order_by(col(Record.revision))).first()
 
 
 def tree_of(record: Record) -> tuple[Store, str]:

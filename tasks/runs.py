@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from prefect import task
+from sqlalchemy import insert, update
 from sqlmodel import Session, col, func, select
 
 from models.database import reading, writing
@@ -16,7 +17,7 @@ from models.leases import Lease
 from models.protocol.conductor import ActivityLine, ActivityLines, RunInfo, Runs, Since, StartRun, StopRun
 from models.protocol.control import Nothing
 from models.states import RUN, RunOutcome, RunState
-from models.tables import ActivityEvent, Run
+from models.tables import SCHEMA, ActivityEvent, Run
 from models.tables.columns import now
 from models.transition import transition
 from tasks.daemons import ask_conductor, revive_conductor
@@ -153,27 +154,36 @@ def collect_events(run: Run, lease: Lease) -> int:
     """Bring the rest of the conductor's log into the table, page by page; how many lines of this run there were."""
     count = 0
     with reading() as session:
-        since = _collected(session, run.instance_id)
+        since = collected(session, run.instance_id)
     while lines := ask_conductor(run.instance_id, "events", Since(since=since, limit=EVENTS_AT_ONCE), ActivityLines).lines:
         since = lines[-1].number + 1
         mine = [line for line in lines if line.run == run.number]
         with writing() as session:
             lease.check(session)
-            session.add_all(_row(run.id, line) for line in mine)
-            run_by_id(session, run.id).events_collected = since
+            insert_events(session, run.id, mine, since)
         count += len(mine)
         report("collecting events", count)
+        if len(lines) < EVENTS_AT_ONCE:
+            break
     return count
 
 
-def _collected(session: Session, instance_id: str) -> int:
+def collected(session: Session, instance_id: str) -> int:
+    """The number of the conductor's first line that is not in the table yet."""
     return session.exec(select(func.max(Run.events_collected)).where(Run.instance_id == instance_id)).one() or 0
 
 
-def _row(run_id: str, line: ActivityLine) -> ActivityEvent:
+def insert_events(session: Session, run_id: str, lines: Sequence[ActivityLine], since: int) -> None:
+    """since: the number of the first line that is not in the table then."""
+    if lines:
+        session.connection().execute(insert(SCHEMA.tables["activity_event"]), [_values(run_id, line) for line in lines])
+    session.execute(update(Run).where(col(Run.id) == run_id).values(events_collected=since))
+
+
+def _values(run_id: str, line: ActivityLine) -> dict[str, Any]:
     outcome = line.outcome
-    return ActivityEvent(run_id=run_id, outcome_code=outcome.code if outcome else None, outcome_error=outcome.error if outcome else None,
-                         **line.model_dump(exclude={"run", "outcome"}))
+    return line.model_dump(exclude={"run", "outcome"}) | {"run_id": run_id, "outcome_code": outcome.code if outcome else None,
+                                                          "outcome_error": outcome.error if outcome else None}
 
 
 def _known(run: Run, lease: Lease) -> RunInfo | None:

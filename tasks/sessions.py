@@ -38,6 +38,7 @@ class HostReference(Message):
 
 _idle: dict[tuple[str | None, str | None], list[HostSession]] = {}  # by how the host is reached
 _busy: set[HostSession] = set()
+_users = 0
 _undoing: int | None = None  # the thread that is the only one to get sessions, once it has interrupted the others
 _lock = threading.Lock()
 
@@ -59,7 +60,9 @@ def session_with(host: HostReference) -> Iterator[HostSession]:
     except HostLost:
         with _lock:
             _busy.discard(session)
-        session.close()
+            lost = [session, *_idle.pop(host.reached, [])]  # the others are no better
+        for each in lost:
+            each.close()
         raise
     except SwapbedError:
         _keep(host, session)
@@ -88,13 +91,28 @@ def interrupt_others() -> None:
             session.kill()
 
 
-def close_sessions() -> None:
-    """At the end of a flow."""
-    global _undoing
+@contextmanager
+def sessions_kept() -> Iterator[None]:
+    """Within, sessions that are idle are used again; when the outermost of these contexts is left, they are closed."""
+    global _users, _undoing
+    with _lock:
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            last = _users == 0
+            if _undoing == threading.get_ident():  # what it had to undo is undone
+                _undoing = None
+        if last:
+            _close_idle()
+
+
+def _close_idle() -> None:
     with _lock:
         sessions = [session for waiting in _idle.values() for session in waiting]
         _idle.clear()
-        _undoing = None
     for session in sessions:
         session.close()
 

@@ -16,7 +16,7 @@ from models.states import InstanceState, Subject
 from models.tables import Instance, Record
 from models.transition import transition
 from tasks.holder import is_dead, own_name
-from tasks.sessions import close_sessions
+from tasks.sessions import sessions_kept
 
 RETRIES = 2
 RETRY_PAUSES_S = [0.5, 3]
@@ -24,17 +24,13 @@ RETRY_PAUSES_S = [0.5, 3]
 
 @contextmanager
 def working_on(instance_id: str, purpose: str, inherited: str | None = None) -> Iterator[Lease]:
-    """Hold the instance's lease, or use the parent flow's; sessions with hosts end with it.
+    """Hold the instance's lease, or use the parent flow's; sessions with hosts end with it, unless somebody around it keeps them.
 
     Raises Conflict while somebody else works on it.
     """
-    with held(Subject.INSTANCE, instance_id, holder=own_name(), purpose=purpose, inherited=inherited, is_dead=is_dead) as lease:
-        try:
-            with untagged():
-                yield lease
-        finally:
-            if inherited is None:
-                close_sessions()
+    with (held(Subject.INSTANCE, instance_id, holder=own_name(), purpose=purpose, inherited=inherited, is_dead=is_dead) as lease,
+          sessions_kept(), untagged()):
+        yield lease
 
 
 def untagged() -> TagsContext:

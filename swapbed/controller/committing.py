@@ -1,4 +1,5 @@
-"""Finding records with something to be done about them: a run's that is over, an open one's whose window closes.
+"""Finding records with something to be done about them: a run's that ended otherwise than by `stop_run`, or whose `stop_run` died; an
+open one's whose window closes.
 
 Finding only; the flow `finalize_record` does the work, under a lease of the record.
 """
@@ -19,7 +20,7 @@ from nodeops.run_files import kept_runs
 from tasks.holder import is_dead
 from tasks.records import leftover_spools, remove_spool
 
-HEAD_START = timedelta(seconds=0.15)
+HEAD_START = timedelta(seconds=0.5)  # for `stop_run`, which takes the lease a moment after the record is there
 
 
 def sweep_spools() -> None:
@@ -29,7 +30,7 @@ def sweep_spools() -> None:
 
 
 def records_to_finalize() -> list[str]:
-    """Ids, oldest first, of those that nobody living works on; not at once, for a run that follows at once is to begin first."""
+    """Ids, oldest first, of those that nobody living works on."""
     closing = and_(col(Record.state) == RecordState.OPEN, col(Record.window_closes_at) <= now())
     ended = and_(col(Record.state) == RecordState.COMMITTING, col(Record.created_at) < now() - HEAD_START)
     query = (select(Record.id, LeaseRow.holder, LeaseRow.expires_s > DatabaseNow())

@@ -16,7 +16,9 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 from uuid import UUID
@@ -28,6 +30,7 @@ from models.protocol.launch import CANCEL
 from tasks.progress import listening
 
 CANCELLING_PERIOD_S = 2.0
+NICE_WHEN_ANSWERED = 10
 PLACING = ("instantiate", "swapin", "fork")  # flows of instances that are on no host yet
 CONTEXT = multiprocessing.get_context("forkserver")
 # Prefect imports its engines at the first run of a flow.
@@ -42,6 +45,17 @@ class FlowProcess:
     ids: Mapping[str, str]
     process: BaseProcess
     begun_s: float  # time.monotonic()
+    answered: Connection
+
+    def outcome(self) -> int | None:
+        """0 once what it was begun for is done, though it may have more to do; else its exit code, if it has ended."""
+        if self.answered.poll():
+            try:
+                self.answered.recv_bytes()
+                return 0
+            except EOFError:
+                pass
+        return self.process.exitcode
 
 
 def warm_up() -> None:
@@ -52,37 +66,33 @@ def warm_up() -> None:
 
 def start(flow: str, ids: Mapping[str, str], client: socket.socket | None = None, request_id: int = 0) -> FlowProcess:
     """client: who is told progress and result; None: nobody (the flow's state in Prefect and in our tables tells)."""
-    process = CONTEXT.Process(target=_run, args=(flow, dict(ids), client, request_id), name=f"swapbed {flow}")
+    answered, telling = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_run, args=(flow, dict(ids), client, request_id, telling), name=f"swapbed {flow}")
     process.start()
-    return FlowProcess(flow, ids, process, time.monotonic())
+    telling.close()
+    return FlowProcess(flow, ids, process, time.monotonic(), answered)
 
 
-def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_id: int) -> None:
+def _run(flow: str, ids: dict[str, str], client: socket.socket | None, request_id: int, telling: Connection) -> None:
     """The process. Its exit code is 0, that of the SwapbedError it ended with, or 1."""
     gc.freeze()  # a collection of all that was imported would copy every page of it
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    told = Told(client, request_id) if client is not None else None
+    told = Told(client, request_id, telling)
     try:
         _expect_agents(flow, ids)
-        if told is None:
-            _call(flow, ids)
-            return
-        threading.Thread(target=told.listen, daemon=True).start()
-        with listening(told.progress):
+        told.begin()
+        with listening(told.progress, told.answer):
             result = _call(flow, ids)
-        told.send(Reply(id=request_id, result={"result": result}))
+        told.answer(result)
     except SwapbedError as error:
         print(f"{flow} {ids}: {error}", file=sys.stderr)
-        if told is not None:
-            told.send(Reply(id=request_id, error=error.as_json()))
+        told.refuse(error)
         raise SystemExit(error.exit_code) from None
     except BaseException as error:
         traceback.print_exc()
-        if told is not None:
-            unexpected = SwapbedError(f"'{flow}' ended unexpectedly: {type(error).__name__}: {error}", where=" ".join(ids.values()),
-                                      next="The controller's log has the details; the controller cleans up what was left")
-            told.send(Reply(id=request_id, error=unexpected.as_json()))
+        told.refuse(SwapbedError(f"'{flow}' ended unexpectedly: {type(error).__name__}: {error}", where=" ".join(ids.values()),
+                                 next="The controller's log has the details; the controller cleans up what was left"))
         raise SystemExit(1) from error
 
 
@@ -97,6 +107,7 @@ def _expect_agents(flow: str, ids: Mapping[str, str]) -> None:
 
 def _call(flow: str, ids: dict[str, str]) -> dict:
     from prefect import tags
+    from prefect._internal.concurrency.threads import get_global_loop
     from prefect.exceptions import CancelledRun
     from prefect.settings import get_current_settings
 
@@ -107,11 +118,22 @@ def _call(flow: str, ids: dict[str, str]) -> dict:
     settings = get_current_settings()
     run.result_storage = settings.results.local_storage_path  # where errors go anyway; left open, a flow asks the server three times
     settings.flows.heartbeat_frequency = None  # a sync flow would wait up to a second for its thread; leases do its work here
+    if settings.api.url:  # else there would be a server of its own
+        get_global_loop()  # before two threads ask for it, each of which would make one
+        threading.Thread(target=_begin_telling_events, daemon=True).start()
     with tags("swapbed", *labels(ids)), warmth.CLIENT:
         try:
             return run(**ids) or {}
         except CancelledRun:
             raise SwapbedError(f"'{flow}' was cancelled", where=" ".join(ids.values()), next="What it had begun is undone") from None
+
+
+def _begin_telling_events() -> None:
+    """The first task would wait for it, while the server is being told of the flow."""
+    from prefect.events.worker import EventsWorker
+
+    with suppress(Exception):  # whoever tells the first event begins it anew, and says what is wrong
+        EventsWorker.instance()
 
 
 def _heed_cancelling(flow: Any, run: Any, state: Any) -> None:
@@ -140,23 +162,40 @@ def interrupt() -> None:
 
 
 class Told:
-    """The client's connection. It may break at any moment, and that is no concern of the flow's."""
+    """Who launched the flow: the controller, and a client if there is one, whose connection may break at any moment; that is no concern of
+    the flow's."""
 
-    def __init__(self, client: socket.socket, request_id: int):
-        self.client, self.request_id = client, request_id
+    def __init__(self, client: socket.socket | None, request_id: int, controller: Connection):
+        self.client, self.request_id, self.controller = client, request_id, controller
         self._lock = threading.Lock()
+        self._answered = False
 
-    def send(self, message: Progress | Reply) -> None:
-        try:
-            with self._lock:
-                self.client.sendall(message.model_dump_json().encode() + b"\n")
-        except OSError:
-            return
+    def begin(self) -> None:
+        if self.client is not None:
+            threading.Thread(target=self._listen, args=(self.client,), daemon=True).start()
 
     def progress(self, progress: Progress) -> None:
-        self.send(progress.model_copy(update={"id": self.request_id}))
+        self._send(progress.model_copy(update={"id": self.request_id}))
 
-    def listen(self) -> None:
-        for line in self.client.makefile("rb"):
+    def answer(self, result: dict[str, Any]) -> None:
+        """The first one counts. Whatever this process does after it gives way to what people wait for."""
+        if not self._answered:
+            self._answered = True
+            self._send(Reply(id=self.request_id, result={"result": result}))
+            with suppress(OSError):  # the controller has died
+                self.controller.send_bytes(b"answered")
+            os.nice(NICE_WHEN_ANSWERED)
+
+    def refuse(self, error: SwapbedError) -> None:
+        if not self._answered:
+            self._send(Reply(id=self.request_id, error=error.as_json()))
+
+    def _send(self, message: Progress | Reply) -> None:
+        if self.client is not None:
+            with suppress(OSError), self._lock:
+                self.client.sendall(message.model_dump_json().encode() + b"\n")
+
+    def _listen(self, client: socket.socket) -> None:
+        for line in client.makefile("rb"):
             if Request.model_validate_json(line).operation == CANCEL:
                 interrupt()

@@ -116,8 +116,11 @@ class Outbox:
 
     def _advance(self, instance: str) -> None:
         """Take the oldest message that is not handled one step further."""
+        if time.monotonic() < self.pause_until_s.get(instance, 0):
+            return
         running = self.running.get(instance)
-        if running is not None and running.process.is_alive() or time.monotonic() < self.pause_until_s.get(instance, 0):
+        code = None if running is None else running.outcome()
+        if running is not None and code is None:
             return
         message = _oldest(instance)
         if message is None:
@@ -125,10 +128,10 @@ class Outbox:
             return
         if message.state is MessageState.HEARD:
             self._decide(message)
-        elif running is None:  # started by a controller that died since
+        elif code is None:  # started by a controller that died since
             self._run(message)
         else:
-            self._conclude(message, running)
+            self._conclude(message, code)
 
     def _decide(self, message: OutboxMessage) -> None:
         try:
@@ -156,9 +159,8 @@ class Outbox:
         assert message.flow
         self.running[message.instance_id] = self.start(message.flow, **message.ids)
 
-    def _conclude(self, message: OutboxMessage, flow: FlowProcess) -> None:
+    def _conclude(self, message: OutboxMessage, code: int) -> None:
         del self.running[message.instance_id]
-        code = flow.process.exitcode
         if code == Conflict.exit_code:
             self.pause_until_s[message.instance_id] = time.monotonic() + RETRY_S
             if message.kind in DECIDED_AGAIN:

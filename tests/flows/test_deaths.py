@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from models.database import reading
 from models.instances import current_run
 from models.leases import acquire
 from models.settings import settings
-from models.states import InstanceState, RunState, Subject
+from models.states import InstanceState, RecordState, RunState, Subject
 from models.tables import Instance
+from swapbed.controller.committing import records_to_finalize
 from swapbed.controller.recovery import left_by_the_dead
 from tasks.holder import is_dead, own_name
+from tasks.record_trees import first_record, record_by_id
+from tests.flows.dying import dies
 
 # In another process: the named function does what it does, and in the next instant the process is no more.
 KILLED_AFTER = """
@@ -39,9 +43,8 @@ flow(*ids)
 pytestmark = pytest.mark.usefixtures("prefect_server", "state_dir")
 
 
-def _killed_after(module: str, name: str, flow: str, *ids: str) -> None:
-    process = subprocess.run([sys.executable, "-c", KILLED_AFTER, module, name, flow, *ids], capture_output=True, text=True, timeout=90)
-    assert process.returncode == -signal.SIGKILL, process.stderr[-3000:]
+def _killed_after(module: str, name: str, flow: str, subject_id: str) -> None:
+    assert dies(flow, subject_id, f"{module}:{name}"), "it never came to that step"
 
 
 def _nothing_on_this_host() -> bool:
@@ -116,6 +119,27 @@ def test_a_run_whose_flow_was_killed_is_brought_to_its_end(define: Callable[...,
     with reading() as session:
         assert current_run(session, instance.id) is None
     assert left_by_the_dead() == []
+    load("destroy")(instance.id)
+
+
+@pytest.mark.parametrize(("module", "step"), [("flows.stop_run", "end"), ("tasks.records", "gathered"), ("tasks.records", "write_content"),
+                                              ("tasks.records", "forget_on_hosts"), ("flows.stop_run", "carried_on")])
+def test_a_record_whose_flow_was_killed_is_committed_by_another(define: Callable[..., Instance], module: str, step: str) -> None:
+    """The run is over, and whoever stopped it has been told so."""
+    instance = define()
+    run_id = load("instantiate")(instance.id)["run_id"]
+    _killed_after(module, step, "stop_run", run_id)
+    assert left_by_the_dead() == []
+    with reading() as session:
+        record = first_record(session, run_id)
+    assert record is not None
+    if record.state is RecordState.COMMITTING:
+        deadline = time.monotonic() + 20
+        while records_to_finalize() != [record.id]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    load("finalize_record")(record.id)
+    assert record_by_id(record.id).state is RecordState.FINAL and records_to_finalize() == []
     load("destroy")(instance.id)
 
 

@@ -37,7 +37,6 @@ def test_what_is_noted_is_replayed_and_compared(define: Callable[..., Instance])
     ask_conductor(instance.id, "wait", Wait(until="idle", timeout_s=20), RunInfo, timeout_s=30)
     load("stop_run")(run_id)
     (record,) = _records()
-    load("finalize_record")(record.id)
     load("destroy")(instance.id)
     assert load("nightly_replay")() == {"replayed": 0}
     with writing() as session:

@@ -77,9 +77,6 @@ def record_of(instance: Instance) -> tuple[Record, Recorded]:
     load("stop_run")(run.id)
     with reading() as session:
         record = session.exec(select(Record).where(Record.run_id == run.id)).one()
-    load("finalize_record")(record.id)
-    with reading() as session:
-        record = session.get_one(Record, record.id)
     return record, Recorded.model_validate_json(Store.of().read_file(record.root or "", "record.json"))
 
 

@@ -35,7 +35,7 @@ class Pretended:
     def __call__(self, flow: str, **ids: str) -> Any:
         self.started.append((flow, ids))
         code = self.exit_codes.pop(0) if self.exit_codes else 0
-        return SimpleNamespace(flow=flow, ids=ids, process=SimpleNamespace(is_alive=lambda: False, exitcode=code))
+        return SimpleNamespace(flow=flow, ids=ids, outcome=lambda: code)
 
 
 @pytest.fixture
@@ -98,6 +98,20 @@ def test_messages_become_flows_in_order_and_once(up: Instance) -> None:
     assert [state for _, _, state in _messages()] == ["handled"] * 4
     _steps(Outbox(flows))  # another controller finds nothing to do
     assert len(flows.started) == 2
+
+
+def test_an_answer_is_heard_once_and_not_while_its_instance_is_to_be_let_be(up: Instance) -> None:
+    run, asked = _begin_run(up), list[str]()
+    outbox = Outbox(Pretended())
+    _say(up, "stop-run")
+    outbox.step()
+    assert set(outbox.running) == {up.id}
+    outbox.running[up.id] = SimpleNamespace(outcome=lambda: asked.append(run) or 0)  # type: ignore[assignment, func-returns-value]
+    outbox.pause_until_s[up.id] = float("inf")
+    outbox.step()
+    assert not asked
+    _steps(outbox, 1)
+    assert asked == [run] and [state for _, _, state in _messages()] == ["handled"]
 
 
 def test_a_message_of_a_run_that_is_over_does_not_end_the_next_one(up: Instance) -> None:

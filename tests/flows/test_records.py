@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from typer.testing import CliRunner
 
 from flows import load
+from flows.stop_run import end
 from models.database import reading, writing
 from models.errors import NotFound, SwapbedError, TimedOut
 from models.instances import define_run
@@ -20,7 +21,7 @@ from models.manifest import FileKind
 from models.protocol.conductor import RunInfo, Wait
 from models.protocol.host import ProgramEnded, RunProgram
 from models.settings import settings
-from models.states import RecordState
+from models.states import RecordState, RunOutcome
 from models.tables import Instance, Record, Run
 from models.tables.columns import now
 from nodeops.linux import mount
@@ -111,8 +112,8 @@ def test_what_a_record_holds(living: Callable[..., Instance]) -> None:
     _in_node(instance, "echo no > /swapbed/archive/junk; mkfifo /swapbed/archive/pipe; ln -s /etc/shadow /swapbed/archive/link")
     (run,) = _runs(instance)
     load("stop_run")(run.id)
-    assert load("finalize_record")(_record(run).id)["state"] == RecordState.FINAL
     record = _record(run)
+    assert record.state is RecordState.FINAL
     files = _files(record)
     said = json.loads(files["record.json"])
     assert files["nodes/a/logs/talker/1.out"].startswith(b"hello\nRESULT speed 42\n")
@@ -141,7 +142,6 @@ def test_everything_that_a_run_changed(living: Callable[..., Instance]) -> None:
     _in_node(instance, "rm /etc/hostname; echo x > /data/new; mkfifo /data/pipe /swapbed/archive/pipe")
     (run,) = _runs(instance)
     load("stop_run")(run.id)
-    load("finalize_record")(_record(run).id)
     files = _files(_record(run))
     assert files["nodes/a/files/data/new"] == b"x\n" and files["nodes/a/removed"] == b"/etc/hostname\n" and "nodes/b/removed" not in files
     assert not [name for name in files if name.startswith("nodes/a/files/swapbed/archive")]
@@ -157,7 +157,7 @@ def test_a_program_that_keeps_a_log_open_through_the_next_run_does_not_change_th
     try:
         _until(lambda: b"begun" in log.read_bytes())
         (first,) = _runs(instance)
-        load("stop_run")(first.id)
+        end(first.id)
         at_the_stop = (settings().state_dir / "spool/runs" / first.id / "content/nodes/a/logs/talker/1.out").read_bytes()
         _next_run(instance)
         _until(lambda: log.stat().st_size > 2 * len(at_the_stop))  # it goes on writing
@@ -178,10 +178,10 @@ def _until(condition: Callable[[], bool]) -> None:
 def test_an_archive_that_the_next_run_overwrites_does_not_change_the_record(living: Callable[..., Instance]) -> None:
     instance = living()
     (first,) = _runs(instance)
-    load("stop_run")(first.id)
+    end(first.id)
     second = _next_run(instance)
     _in_node(instance, "printf CHANGED | dd of=/swapbed/archive/out conv=notrunc")
-    load("stop_run")(second.id)
+    end(second.id)
     for run in (second, first):
         load("finalize_record")(_record(run).id)
     assert _files(_record(first))["nodes/a/archive/out"] == b"kept\n"
@@ -196,7 +196,6 @@ def test_a_fresh_run_finds_nodes_as_after_instantiation(living: Callable[..., In
     second = _next_run(instance, environment_of_run="fresh")
     assert _in_node(instance, "cd /data; ls").split() == [b"2.dat"]
     load("stop_run")(second.id)
-    load("finalize_record")(_record(second).id)
     files = _files(_record(second))
     assert json.loads(files["record.json"])["environment_of_run"] == "fresh" and _runs(instance)[1].outcome == "ok"
     assert "nodes/a/files/data/1.dat" not in files and b"1 received" in files["nodes/a/logs/talker/1.out"]
@@ -206,11 +205,12 @@ def test_a_full_disk_keeps_the_data_and_the_commit_can_be_tried_again(living: Ca
     instance = living()
     _in_node(instance, "head -c 3000000 /dev/urandom > /swapbed/archive/noise")
     (run,) = _runs(instance)
-    load("stop_run")(run.id)
     small = settings().state_dir / "store"
     small.mkdir(exist_ok=True)
     mount("tmpfs", small, "tmpfs", options="size=1m")
     try:
+        assert load("stop_run")(run.id)["outcome"] == RunOutcome.OK, "the run is over all the same"
+        assert _record(run).state is RecordState.COMMITTING and _record(run).reason
         with pytest.raises(SwapbedError):
             load("finalize_record")(_record(run).id)
         failed = _record(run)
@@ -245,7 +245,7 @@ def test_an_open_record_becomes_final_by_its_rules_when_its_window_closes(living
     _in_node(instance, "echo no > /swapbed/archive/junk")
     (run,) = _runs(instance)
     load("stop_run")(run.id)
-    assert load("finalize_record")(_record(run).id)["state"] == RecordState.OPEN
+    assert load("finalize_record")(_record(run).id)["state"] == RecordState.OPEN, "its window does not close yet"
     assert "nodes/a/archive/junk" in _files(_record(run))
     with writing() as session:
         session.get_one(Record, _record(run).id).window_closes_at = now()
