@@ -20,12 +20,12 @@ from nodeops.checkpoint.closed_connections import await_acknowledged
 from nodeops.checkpoint.copying import copy_tree, how_files_are_copied
 from nodeops.checkpoint.cut_off import tell_of_closed, tell_of_outside
 from nodeops.checkpoint.dumps import Dumps
+from nodeops.checkpoint.giving_up import live_on
 from nodeops.checkpoint.hindrances import await_accepted, dumpable
 from nodeops.checkpoint.kept_sockets import Looked
 from nodeops.checkpoint.node_clock import offset_ns
 from nodeops.checkpoint.patience import NEVER, USUAL, Probes, with_probes
 from nodeops.checkpoint.preflight import Found
-from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.spool import Spool
 from nodeops.checkpoint.standing_still import Cut, go_on, stand_still
 from nodeops.checkpoint.wires_state import save_wires
@@ -102,9 +102,7 @@ def capture(layout: InstanceLayout, spool: Spool, life: Life, progress: Progress
         write_whole(spool.manifest, manifest.model_dump_json(indent=1).encode())
     except BaseException:
         with suppress(SwapbedError):  # of which `spooled.give_up` tells, which does it again
-            heal(layout, later_ns)
-            with_probes(layout, names)
-            go_on(layout, later_ns)
+            live_on(layout, spool, later_ns)
         shutil.rmtree(spool.root)
         raise
     return Captured(manifest=manifest, stood_ns=steps.all_ns if live else None, steps_ns=steps.taken_ns,

@@ -71,10 +71,15 @@ class Dumps:
             return criu
 
         def at_gate(node: str, _criu: Criu, _pid: int) -> None:
-            """Names that CRIU gave to nameless files are there only until it goes on; then it lets go of the sockets, too."""
+            """Names that CRIU gave to nameless files are there only until it goes on; then it lets go of the sockets, too.
+
+            It has thawed the node, whose processes it stops by ptrace(2), and freezes it again as its last act. If it were killed before,
+            they would run with their sockets in its hands.
+            """
             dumped_ns[node] = time.monotonic_ns()
             if (self._spool.node(node).images / NAMED).exists():
                 self._copy_files([node])
+            (cgroups.node_cgroup(self._layout.root.name, node) / "cgroup.freeze").write_text("1")
 
         def finished(node: str, _pid: int | None) -> None:
             if missing := preflight.left_out(found[node], self._spool.node(node).images):

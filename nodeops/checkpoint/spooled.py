@@ -17,12 +17,10 @@ from nodeops import cgroups, run_files
 from nodeops.checkpoint import requirements
 from nodeops.checkpoint.capture import capture, go_on_in_place
 from nodeops.checkpoint.criu import orphans
-from nodeops.checkpoint.patience import with_probes
+from nodeops.checkpoint.giving_up import live_on
 from nodeops.checkpoint.rebinding import rebind
-from nodeops.checkpoint.repaired_sockets import heal
 from nodeops.checkpoint.restore import examine, restore
 from nodeops.checkpoint.spool import Spool
-from nodeops.checkpoint.standing_still import go_on
 from nodeops.create import Progress, chosen_nodes
 from nodeops.identity import ProcessIdentity, boot_id
 from nodeops.instance import holding, layout_of, read_record, the_record
@@ -119,9 +117,7 @@ def _remove(spool: Spool) -> None:
 def _give_up(layout: InstanceLayout, spool: Spool) -> None:
     nodes = the_record(layout).nodes
     _let_go(spool, layout, nodes)
-    heal(layout, nodes)
-    with_probes(layout, nodes)
-    go_on(layout, {node: _frozen_after_ns(spool, node) for node in nodes})
+    live_on(layout, spool, {node: _frozen_after_ns(spool, node) for node in nodes})
     _remove(spool)
 
 

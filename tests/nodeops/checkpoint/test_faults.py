@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from nodeops.instance import holding, read_spec
 from nodeops.layout import InstanceLayout
 from nodeops.reach import read_inits
 from nodeops.session import Here, HostSession
-from tests.nodeops.checkpoint.test_swap import assert_flows_on, flow, quiet, swap_in, swap_out
+from tests.nodeops.checkpoint.test_swap import assert_flows_on, flow, quiet, start, swap_in, swap_out
 from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, run, wait_until
 
 CAPTURING, RESTORING = ("standing still", "dumped"), ("restored",)
@@ -139,12 +140,26 @@ def test_criu_killed_while_it_restores(make: Make, state_dir: Path, monkeypatch:
 
 
 @pytest.mark.timeout(60)
-def test_criu_killed_before_it_dumps(make: Make, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All stand still. One that is killed while it dumps may do harm (docs/checkpoints.md)."""
+@pytest.mark.parametrize("gate", [1, 2], ids=["before it dumps", "once it has dumped"])
+def test_criu_killed_while_all_stand_still(make: Make, state_dir: Path, monkeypatch: pytest.MonkeyPatch, gate: int) -> None:
+    """A file without a name is what it gives one to. One that is killed while it dumps may do harm (docs/checkpoints.md)."""
     layout, spool = make(lan_spec("a", "b"), daemons=("wires", "conductor")), Spool(state_dir / "spool" / "c-1")
     flow(layout)
+    for node in ("a", "b"):
+        start(layout, node, "import os, time\nfile = open('/nameless', 'w'); os.link('/nameless', '/other'); os.unlink('/nameless')\n"
+                            "open('/unlinked', 'w').close(); time.sleep(1000)")
+    wait_until(lambda: all((layout.node(node).upper / "unlinked").exists() for node in ("a", "b")))
+    left = Counter[Criu]()
+
+    def proceed(criu: Criu) -> None:
+        left[criu] += 1
+        if left[criu] == gate:
+            criu.process.kill()
+        else:
+            criu.gate.open()
+
     with monkeypatch.context() as patch, holding(layout, 1):
-        patch.setattr(Criu, "proceed", lambda self: self.process.kill())
+        patch.setattr(Criu, "proceed", proceed)
         with pytest.raises(HostProblem, match="CRIU failed"):
             capture(layout, spool, Life(incarnation="test", epoch=0), quiet)
     assert not spool.root.exists()
