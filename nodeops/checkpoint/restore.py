@@ -149,7 +149,7 @@ def _bring_back(revival: Revival, journal: Journal, machines: dict[str, ProcessI
         if time.monotonic_ns() < start_ns - SPARE_NS or attempts == ATTEMPTS:
             late_ns = go_on(revival.layout, revival.later_ns, start_ns) - start_ns
             pace.remember(len(revival.containers), size_bytes, took_ns)
-            return Restored(late_ns, start_ns - first_ns, attempts, shift_ns)
+            return Restored(late_ns, start_ns + late_ns - first_ns, attempts, shift_ns)
         planned_ns = took_ns * 5 // 4 + SPARE_NS + LAST_LOOK_NS
         _end_nodes(revival, journal)
 

@@ -37,6 +37,8 @@ while data := peer.recv(65536):
         expected = value + 1
     rest = rest[whole:]; open('/received.new', 'w').write(str(expected)); os.rename('/received.new', '/received')
 """
+STALL_S = 0.15
+"""Of a program that sleeps 5 ms at a time: the machine itself stood still, and TCP's timers ring after 0.2 s."""
 CLIENT = """
 import json, os, socket, struct, time
 while True:
@@ -113,7 +115,8 @@ def assert_flows_on(layout: InstanceLayout) -> None:
 
 @pytest.mark.timeout(90)
 def test_a_flow_over_a_delayed_link_notices_nothing_three_times(make: Make, spool: Spool) -> None:
-    """The clock's step is looked at from outside, since the machine that tests run on makes programs wait at any time."""
+    """The clock's step is looked at from outside, since the machine that tests run on makes programs wait at any time; where it did so for
+    long, what TCP has sent again says nothing."""
     layout = make(delayed_spec(0.05), daemons=("wires", "conductor"))
     flow(layout)
     skew_ns = None
@@ -131,8 +134,8 @@ def test_a_flow_over_a_delayed_link_notices_nothing_three_times(make: Make, spoo
         assert restored.late_ns < 5_000_000 or restored.attempts == ATTEMPTS
         assert_flows_on(layout)
         assert len(set(told(layout)["congestion"])) == 1, "the connection has another congestion control than it chose"
-        if restored.waited_ns < 900_000_000:
-            assert told(layout)["retransmitted"] == 0
+        if restored.waited_ns < 900_000_000 and told(layout)["worst_s"] < STALL_S:
+            assert told(layout)["retransmitted"] == 0, (restored, told(layout), run(layout, "a", "cat /proc/net/netstat").stdout)
         shutil.rmtree(spool.root)
 
 
