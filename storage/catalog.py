@@ -19,7 +19,7 @@ from models.tables import SCHEMA, Project
 from storage.catalog_sql import for_hashes, insert_chunks
 from storage.nodes import Kind
 from storage.pack import Located, check_project
-from storage.transfers import epoch
+from storage.transfers import epoch, epoch_if_any
 
 PACK, PROJECT, STORE = SCHEMA.tables["pack"], SCHEMA.tables["project"], SCHEMA.tables["store"]
 # CROSS JOIN keeps SQLite from beginning with the packs of the project, of which there may be very many.
@@ -102,6 +102,11 @@ class Catalog:
                                                  for c in chunks])
 
     def epoch(self) -> int:
+        """Waits for nobody who writes, but for the first time."""
+        with reading(self.on) as session:
+            found = epoch_if_any(session)
+        if found is not None:
+            return found
         with writing(self.on) as session:
             return epoch(session)
 

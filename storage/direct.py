@@ -19,7 +19,7 @@ from storage.channel import Answer, Node, Run, plan_runs
 from storage.completeness import require_complete
 from storage.nodes import Kind, children
 from storage.objects import ObjectStore
-from storage.pack import Pack, pack_key
+from storage.pack import Pack, pack_key, read_frame
 from storage.reading import Reader
 from storage.retry import with_retries
 
@@ -70,11 +70,12 @@ class DirectSource:
         if absent:
             with Reader(_ByHash(self)) as reader:
                 fresh = dict(reader.chunks((), absent))
-            self._remember(fresh)
+            self.remember(fresh)
             found.update(fresh)
         return found
 
-    def _remember(self, fresh: dict[bytes, bytes]) -> None:
+    def remember(self, fresh: dict[bytes, bytes]) -> None:
+        """Verified nodes, which need not be fetched for a while."""
         with self._lock:
             for name, data in fresh.items():
                 if name not in self._nodes:
@@ -99,6 +100,13 @@ class _ByHash:
 
 def node_of(manifest: ManifestRef) -> Node:
     return OF_KIND[manifest.kind], bytes.fromhex(manifest.hash)
+
+
+def nodes_of(pack: Pack) -> dict[bytes, bytes]:
+    """The nodes in it, by name, verified."""
+    data, where = memoryview(pack.data), f"pack {pack.name.hex()}"
+    return {chunk.hash: read_frame(data[chunk.offset:chunk.offset + chunk.stored_bytes], chunk.hash, chunk.raw_bytes, where)
+            for chunk in pack.chunks if chunk.kind != Kind.DATA}
 
 
 class DirectSink:
@@ -135,6 +143,7 @@ class DirectSink:
         with writing(self.catalog.on) as session:
             transfers.renew(session, self.transfer_id)
             self.catalog.claim(session, name, pack.chunks, PackState.VERIFIED)
+        self.source.remember(nodes_of(pack))  # `commit` looks at them
 
     def commit(self, manifest: ManifestRef) -> None:
         with writing(self.catalog.on) as session:

@@ -27,11 +27,16 @@ NONCE_BYTES = 16
 
 def epoch(session: Session) -> int:
     """The store's. The row is made by the first who asks."""
-    found = session.connection().execute(select(STORE.c.epoch).where(STORE.c.id == 1)).scalar()
+    found = epoch_if_any(session)
     if found is None:
         session.connection().execute(insert(STORE).values(id=1, identity=os.urandom(NONCE_BYTES).hex(), epoch=0, condemned_epoch=0))
         return 0
     return found
+
+
+def epoch_if_any(session: Session) -> int | None:
+    """The same, for a transaction that only reads."""
+    return session.connection().execute(select(STORE.c.epoch).where(STORE.c.id == 1)).scalar()
 
 
 def open_transfer(on: Engine, project_id: str, operation: str, *, instance: str = "", life_s: float = LIFE_S) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from prefect import task
 from sqlalchemy import insert, update
@@ -29,6 +31,7 @@ from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 ON_STOP_PATIENCE_S = 60.0  # of virtual time, for the template's on_stop
 STOP_ANSWER_S = 120.0
 EVENTS_AT_ONCE = 2000
+Result = TypeVar("Result")
 
 
 @task(task_run_name="begin run", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
@@ -83,7 +86,8 @@ def end_run(run_id: str, lease: str, reason: str = "asked to") -> None:
         report(f"stopping run {run.number}")
         info = ask_conductor(run.instance_id, "stop_run", StopRun(reason=reason, patience_s=ON_STOP_PATIENCE_S, number=run.number), RunInfo,
                    timeout_s=STOP_ANSWER_S)
-        collect_events(run, held)
+        with ThreadPoolExecutor(1) as beside:
+            kept = collect_events(run, held, then=partial(beside.submit, keep_on_hosts, run, held))
     except (NotFound, HostProblem) as error:
         if isinstance(error, HostLost):
             raise
@@ -91,8 +95,7 @@ def end_run(run_id: str, lease: str, reason: str = "asked to") -> None:
         return
     outcome, why = judge(info, known.phase != "over" and bool(known.pending or known.waiting) and not _ended_itself(run_id))
     report(f"keeping what run {run.number} left")
-    _finish(run_id, held, RunState.OVER, left_out=keep_on_hosts(run, held), outcome=outcome, reason=why, end_ns=info.ended_ns,
-            at=info.ended_at)
+    _finish(run_id, held, RunState.OVER, left_out=kept.result(), outcome=outcome, reason=why, end_ns=info.ended_ns, at=info.ended_at)
 
 
 def refuse_run(run_id: str, lease: Lease, reason: str) -> None:
@@ -150,22 +153,25 @@ def end_current_run(instance_id: str, lease: str, reason: str) -> None:
         lose(run.id, Lease.parse(lease), str(error))
 
 
-def collect_events(run: Run, lease: Lease) -> int:
-    """Bring the rest of the conductor's log into the table, page by page; how many lines of this run there were."""
+def collect_events(run: Run, lease: Lease, then: Callable[[], Result]) -> Result:
+    """Bring the rest of the conductor's log into the table, page by page. then: begun when the last page is here, while it is written down;
+    what it returns is the result."""
     count = 0
     with reading() as session:
         since = collected(session, run.instance_id)
-    while lines := ask_conductor(run.instance_id, "events", Since(since=since, limit=EVENTS_AT_ONCE), ActivityLines).lines:
-        since = lines[-1].number + 1
+    while True:
+        lines = ask_conductor(run.instance_id, "events", Since(since=since, limit=EVENTS_AT_ONCE), ActivityLines).lines
+        begun = None if len(lines) == EVENTS_AT_ONCE else then()
         mine = [line for line in lines if line.run == run.number]
-        with writing() as session:
-            lease.check(session)
-            insert_events(session, run.id, mine, since)
+        if lines:
+            since = lines[-1].number + 1
+            with writing() as session:
+                lease.check(session)
+                insert_events(session, run.id, mine, since)
         count += len(mine)
         report("collecting events", count)
-        if len(lines) < EVENTS_AT_ONCE:
-            break
-    return count
+        if begun is not None:
+            return begun
 
 
 def collected(session: Session, instance_id: str) -> int:
