@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from prefect import task
 from sqlalchemy import insert, update
@@ -31,7 +30,6 @@ from tasks.work import RETRIES, RETRY_PAUSES_S, worth_retrying
 ON_STOP_PATIENCE_S = 60.0  # of virtual time, for the template's on_stop
 STOP_ANSWER_S = 120.0
 EVENTS_AT_ONCE = 2000
-Result = TypeVar("Result")
 
 
 @task(task_run_name="begin run", retries=RETRIES, retry_delay_seconds=RETRY_PAUSES_S, retry_condition_fn=worth_retrying)
@@ -74,28 +72,30 @@ def end_run(run_id: str, lease: str, reason: str = "asked to") -> None:
         run = run_by_id(session, run_id)
     if run.state in RUN.final:
         return
-    try:
-        known = _known(run, held) if run.state is not RunState.DEFINED else None
-        if known is None and run.state in (RunState.DEFINED, RunState.STARTING):
-            _finish(run_id, held, RunState.FAILED, reason=f"never began: {reason}")
+    with ThreadPoolExecutor(1) as beside:
+        try:
+            known = _known(run, held) if run.state is not RunState.DEFINED else None
+            if known is None and run.state in (RunState.DEFINED, RunState.STARTING):
+                _finish(run_id, held, RunState.FAILED, reason=f"never began: {reason}")
+                return
+            with writing() as session:
+                transition(session, Run, run_id, RunState.STOPPING, lease=held)
+            if known is None:
+                raise NotFound("the conductor knows nothing of this run", where=run_id)
+            report(f"stopping run {run.number}")
+            info = ask_conductor(run.instance_id, "stop_run", StopRun(reason=reason, patience_s=ON_STOP_PATIENCE_S, number=run.number),
+                                 RunInfo, timeout_s=STOP_ANSWER_S)
+            events_written = collect_events(run, held, beside)
+        except (NotFound, HostProblem) as error:
+            if isinstance(error, HostLost):
+                raise
+            lose(run_id, held, str(error))
             return
-        with writing() as session:
-            transition(session, Run, run_id, RunState.STOPPING, lease=held)
-        if known is None:
-            raise NotFound("the conductor knows nothing of this run", where=run_id)
-        report(f"stopping run {run.number}")
-        info = ask_conductor(run.instance_id, "stop_run", StopRun(reason=reason, patience_s=ON_STOP_PATIENCE_S, number=run.number), RunInfo,
-                   timeout_s=STOP_ANSWER_S)
-        with ThreadPoolExecutor(1) as beside:
-            kept = collect_events(run, held, then=partial(beside.submit, keep_on_hosts, run, held))
-    except (NotFound, HostProblem) as error:
-        if isinstance(error, HostLost):
-            raise
-        lose(run_id, held, str(error))
-        return
+        report(f"keeping what run {run.number} left")
+        left_out = keep_on_hosts(run, held)
+        events_written.result()
     outcome, why = judge(info, known.phase != "over" and bool(known.pending or known.waiting) and not _ended_itself(run_id))
-    report(f"keeping what run {run.number} left")
-    _finish(run_id, held, RunState.OVER, left_out=kept.result(), outcome=outcome, reason=why, end_ns=info.ended_ns, at=info.ended_at)
+    _finish(run_id, held, RunState.OVER, left_out=left_out, outcome=outcome, reason=why, end_ns=info.ended_ns, at=info.ended_at)
 
 
 def refuse_run(run_id: str, lease: Lease, reason: str) -> None:
@@ -153,25 +153,27 @@ def end_current_run(instance_id: str, lease: str, reason: str) -> None:
         lose(run.id, Lease.parse(lease), str(error))
 
 
-def collect_events(run: Run, lease: Lease, then: Callable[[], Result]) -> Result:
-    """Bring the rest of the conductor's log into the table, page by page. then: begun when the last page is here, while it is written down;
-    what it returns is the result."""
+def collect_events(run: Run, lease: Lease, beside: Executor) -> Future[None]:
+    """Bring the rest of the conductor's log into the table, page by page; the last one is still being written down when this returns."""
     count = 0
     with reading() as session:
         since = collected(session, run.instance_id)
     while True:
         lines = ask_conductor(run.instance_id, "events", Since(since=since, limit=EVENTS_AT_ONCE), ActivityLines).lines
-        begun = None if len(lines) == EVENTS_AT_ONCE else then()
         mine = [line for line in lines if line.run == run.number]
-        if lines:
-            since = lines[-1].number + 1
-            with writing() as session:
-                lease.check(session)
-                insert_events(session, run.id, mine, since)
+        since = lines[-1].number + 1 if lines else since
+        written = beside.submit(_write_down, run.id, lease, mine, since)
         count += len(mine)
         report("collecting events", count)
-        if begun is not None:
-            return begun
+        if len(lines) < EVENTS_AT_ONCE:
+            return written
+        written.result()
+
+
+def _write_down(run_id: str, lease: Lease, lines: Sequence[ActivityLine], since: int) -> None:
+    with writing() as session:
+        lease.check(session)
+        insert_events(session, run_id, lines, since)
 
 
 def collected(session: Session, instance_id: str) -> int:

@@ -32,11 +32,12 @@ BEGUN, DUMPED, READY = "pre-dump", "post-dump", "pre-resume"  # CRIU's names of 
 class Criu:
     """One run of it, for one node, held at each of some steps until it may `proceed`; then `wait`.
 
-    before: what a shell does before it becomes CRIU. put_off_ns: how much longer timers shall run than the images say.
+    steps: see `nodeops.checkpoint.gate`. before: what a shell does before it becomes CRIU. put_off_ns: how much longer timers shall run
+    than the images say.
     """
 
-    def __init__(self, node: str, spool: NodeSpool, steps: Sequence[str], arguments: Sequence[str | Path], *, pass_fds: Sequence[int] = (),
-                 before: str = ":", put_off_ns: int = 0):
+    def __init__(self, node: str, spool: NodeSpool, steps: Mapping[str, str], arguments: Sequence[str | Path], *,
+                 pass_fds: Sequence[int] = (), before: str = ":", put_off_ns: int = 0):
         self.node, self._work = node, spool.work
         shutil.rmtree(spool.work, ignore_errors=True)
         spool.work.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,9 @@ SPARED = "echo -1000 > /proc/self/oom_score_adj || :"
 
 class Dumps:
     """One CRIU for each container, within: held where it is about to take hold of the node's processes, until `write`.
+
+    While it dumps, it has the node thawed, and its processes stopped by ptrace(2); it freezes it again as its last act. One that is killed
+    before would let them run with their sockets in its hands, so its gate freezes the node as soon as it has dumped.
 
     Each is in its node's network namespace: of one that is not its own CRIU would dump the connections that a firewall tracks, for which
     the kernel looks through a table of the whole host, 20 ms a node. What programs set up by hand in a network is not carried anyway.
@@ -71,15 +75,10 @@ class Dumps:
             return criu
 
         def at_gate(node: str, _criu: Criu, _pid: int) -> None:
-            """Names that CRIU gave to nameless files are there only until it goes on; then it lets go of the sockets, too.
-
-            It has thawed the node, whose processes it stops by ptrace(2), and freezes it again as its last act. If it were killed before,
-            they would run with their sockets in its hands.
-            """
+            """Names that CRIU gave to nameless files are there only until it goes on; then it lets go of the sockets, too."""
             dumped_ns[node] = time.monotonic_ns()
             if (self._spool.node(node).images / NAMED).exists():
                 self._copy_files([node])
-            (cgroups.node_cgroup(self._layout.root.name, node) / "cgroup.freeze").write_text("1")
 
         def finished(node: str, _pid: int | None) -> None:
             if missing := preflight.left_out(found[node], self._spool.node(node).images):
@@ -99,10 +98,12 @@ class Dumps:
 
     def _begin(self, node: str) -> Criu:
         self._spool.node(node).images.mkdir(parents=True)
-        arguments = ("dump", "-t", str(init_identity(self._layout.node(node)).pid), "--leave-running",
-                     "--freeze-cgroup", cgroups.node_cgroup(self._layout.root.name, node), *shared_memory.TO_DUMP)
+        cgroup = cgroups.node_cgroup(self._layout.root.name, node)
+        arguments = ("dump", "-t", str(init_identity(self._layout.node(node)).pid), "--leave-running", "--freeze-cgroup", cgroup,
+                     *shared_memory.TO_DUMP)
+        freeze = f"echo 1 > {shlex.quote(str(cgroup / 'cgroup.freeze'))}"
         with opened_network(self._layout.node(node)) as network, network_namespace(network):
-            return Criu(node, self._spool.node(node), (BEGUN, DUMPED), arguments, before=SPARED)
+            return Criu(node, self._spool.node(node), {BEGUN: ":", DUMPED: freeze}, arguments, before=SPARED)
 
     def _let_go(self) -> None:
         with ExitStack() as closing:

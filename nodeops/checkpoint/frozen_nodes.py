@@ -131,7 +131,8 @@ def _restore_on(revival: Revival, nodes: Sequence[Node], roots: Mapping[str, Pat
         join = " && ".join(f"echo 0 > {shlex.quote(str(path / 'cgroup.procs'))}" for path in _memberships(layout, by_name[name]))
         stands_ns = max(0, start_ns + revival.later_ns[name] - time.monotonic_ns())
         with network_namespace(networks[name]):
-            return Criu(name, revival.spool.node(name), (READY,), arguments, pass_fds=[networks[name]], before=join, put_off_ns=stands_ns)
+            return Criu(name, revival.spool.node(name), {READY: ":"}, arguments, pass_fds=[networks[name]], before=join,
+                        put_off_ns=stands_ns)
 
     def at_gate(name: str, criu: Criu, script: int) -> None:
         for cgroup in [cgroups.daemon_cgroup(layout.root.name, cgroups.HELPERS), *_outer(layout, by_name[name])]:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 SCRIPT = """#!/bin/sh
-case "$CRTOOLS_SCRIPT_ACTION" in {steps}) ;; *) exit 0; esac
+case "$CRTOOLS_SCRIPT_ACTION" in {steps} *) exit 0; esac
 echo $$ > {directory}/arrived
 read -r word < {directory}/go && [ "$word" = go ]
 """
 
 
 class Gate:
-    """Its files are in an existing directory of the caller's. steps: CRIU's names of them; it arrives at one after the other.
+    """Its files are in an existing directory of the caller's. steps: CRIU's names of them, at which it arrives one after the other, each
+    with what a shell does before it says so.
 
     If whoever should open it refuses or dies, CRIU is told that the step failed.
     """
 
-    def __init__(self, directory: Path, steps: Sequence[str]):
+    def __init__(self, directory: Path, steps: Mapping[str, str]):
         self.script = directory / "gate"
-        self.script.write_text(SCRIPT.format(steps="|".join(steps), directory=shlex.quote(str(directory))))
+        deeds = " ".join(f"{step}) {deed};;" for step, deed in steps.items())
+        self.script.write_text(SCRIPT.format(steps=deeds, directory=shlex.quote(str(directory))))
         self.script.chmod(0o700)
         for name in ("arrived", "go"):
             os.mkfifo(directory / name, 0o600)

@@ -1,42 +1,63 @@
 """Names that CRIU gives, while it dumps, to files which programs hold open and have removed by the name under which they opened them.
 
-One that was killed leaves them in the node, and the next dump would fail on them.
+One that was killed leaves them in the node, and the next dump would fail on them. They are in its images, once it has dumped: as
+`link_remap.N` where N is the number of that image (criu/files-reg.c, images/regfile.proto).
 """
 
 from __future__ import annotations
 
 import os
-import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.errors import Conflict, NotFound
+from nodeops.checkpoint.images import messages, numbers, part
+from nodeops.checkpoint.spool import NodeSpool
 from nodeops.layout import NodeLayout
 from nodeops.linux import open_in_root
 from nodeops.reach import open_root
 
-GIVEN = re.compile(r"link_remap\.\d+")
+REGULAR, ID, NAME = 3, 1, 6
 
 
-def take_away(node: NodeLayout, since_ns: int) -> None:
-    """since_ns: from this instant on, of the wall clock, files were given names; a program's own of such a name is older."""
-    given = [path for path in node.upper.rglob("link_remap.*") if GIVEN.fullmatch(path.name) and path.lstat().st_ctime_ns >= since_ns]
-    if not given:
+def take_away(node: NodeLayout, spool: NodeSpool) -> None:
+    """What cannot be removed stays: that is no reason for the node not to go on."""
+    image = spool.images / "files.img"
+    if not image.exists() or not (given := list(given_in(image.read_bytes()))):
         return
-    with suppress(Conflict, NotFound):  # the node has died, and begins anew
+    with suppress(OSError), _opened_root(node) as root:
+        for path in given:
+            with suppress(OSError):
+                _unlink(root, path)
+
+
+def given_in(files: bytes) -> Iterator[Path]:
+    """Of an image that may end anywhere, as CRIU had come when it was killed; pure."""
+    with suppress(ValueError, KeyError):
+        for message in messages(files):
+            entry = part(message, REGULAR)
+            name = Path(os.fsdecode(part(entry, NAME) or b"")) if entry is not None else None
+            if entry is not None and name is not None and name.name == f"link_remap.{numbers(entry)[ID]}":
+                yield name
+
+
+@contextmanager
+def _opened_root(node: NodeLayout) -> Iterator[int]:
+    """With all its mounts; of a node that has died its layer, on which nothing is mounted any more."""
+    try:
         root = open_root(node)
-        try:
-            for path in given:
-                _unlink(root, path.relative_to(node.upper))
-        finally:
-            os.close(root)
+    except (Conflict, NotFound):
+        root = os.open(node.upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield root
+    finally:
+        os.close(root)
 
 
 def _unlink(root: int, path: Path) -> None:
-    """As the node sees it: a layer is not to be changed beneath what is mounted on it."""
     directory = open_in_root(root, str(path.parent), os.O_PATH | os.O_DIRECTORY)
     try:
-        with suppress(FileNotFoundError):  # by the node itself, which may be running
-            os.unlink(path.name, dir_fd=directory)
+        os.unlink(path.name, dir_fd=directory)
     finally:
         os.close(directory)

@@ -15,8 +15,7 @@ from nodeops.layout import InstanceLayout
 def live_on(layout: InstanceLayout, spool: Spool, frozen_after_ns: Mapping[str, int]) -> None:
     """No CRIU works with it any more. It may be done again. frozen_after_ns: see `standing_still.go_on`."""
     heal(layout, frozen_after_ns)
-    if spool.spec.exists():
-        for node in frozen_after_ns:
-            take_away(layout.node(node), since_ns=spool.spec.stat().st_mtime_ns)
+    for node in frozen_after_ns:
+        take_away(layout.node(node), spool.node(node))
     with_probes(layout, frozen_after_ns)
     go_on(layout, frozen_after_ns)

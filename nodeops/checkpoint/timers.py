@@ -5,23 +5,19 @@ capture, to what was left at the cut; before a restore, by as long as the proces
 known to those at which it looks and sets is not known: a timer rings late by that, some ten milliseconds each, and never early, unless it
 rang while its frozen process waited to be dumped.
 
-Fields as in CRIU's images/core.proto, timer.proto, fdinfo.proto and timerfd.proto, files as in criu.org/Images, the encoding as in
-protobuf.dev ("Encoding").
+Fields as in CRIU's images/core.proto, timer.proto, fdinfo.proto and timerfd.proto.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
-MAGIC_BYTES, LENGTH_BYTES = 8, 4
-VARINT, BYTES = 0, 2
-FIXED_BYTES = {1: 8, 5: 4}
+from nodeops.checkpoint.images import having, numbers, rewritten, within
+
 PER_SECOND_US, PER_SECOND_NS = 1_000_000, 1_000_000_000
 ABSOLUTE = 1  # TFD_TIMER_ABSTIME
 RUN_WHILE_NOBODY_DOES = {0, 1, 7, 8, 9, 11}  # CLOCK_REALTIME, MONOTONIC, BOOTTIME, their ALARMs, TAI
-Field = tuple[int, int, int | bytes]
-"""Number, wire type, value."""
 
 
 def put_off(images: Path, by_ns: int) -> None:
@@ -47,17 +43,8 @@ def _with_timers(images: Path) -> list[Path]:
 
 
 def _put_off(image: Path, by_ns: int) -> bytes:
-    content, change = image.read_bytes(), of_file if image.name == "files.img" else of_process
-    messages = [change(message, by_ns) for message in _messages(content)]
-    return content[:MAGIC_BYTES] + b"".join(len(message).to_bytes(LENGTH_BYTES, "little") + message for message in messages)
-
-
-def _messages(content: bytes) -> Iterator[bytes]:
-    at = MAGIC_BYTES
-    while at < len(content):
-        begin = at + LENGTH_BYTES
-        at = begin + int.from_bytes(content[at:begin], "little")
-        yield content[begin:at]
+    change = of_file if image.name == "files.img" else of_process
+    return rewritten(image.read_bytes(), partial(change, by_ns=by_ns))
 
 
 def of_process(core: bytes, by_ns: int) -> bytes:
@@ -85,67 +72,3 @@ def _later(timer: bytes, whole: int, part: int, per_second: int, by_ns: int) -> 
         return timer
     seconds, rest = divmod(left + by_ns * per_second // PER_SECOND_NS, per_second)
     return having(timer, {whole: seconds, part: rest})
-
-
-def within(message: bytes, number: int, change: Callable[[bytes], bytes]) -> bytes:
-    """The message with each of its parts of that number changed; pure."""
-    return b"".join(_written(field, kind, change(value) if field == number and isinstance(value, bytes) else value)
-                    for field, kind, value in fields(message))
-
-
-def having(message: bytes, values: Mapping[int, int]) -> bytes:
-    """The message with other numbers in these of its fields; pure."""
-    return b"".join(_written(field, kind, values.get(field, value) if kind == VARINT else value) for field, kind, value in fields(message))
-
-
-def numbers(message: bytes) -> dict[int, int]:
-    return {field: value for field, kind, value in fields(message) if isinstance(value, int)}
-
-
-def fields(message: bytes) -> Iterator[Field]:
-    """Raises ValueError for what is no message; pure."""
-    at = 0
-    while at < len(message):
-        key, at = _number(message, at)
-        field, kind = key >> 3, key & 7
-        if kind == VARINT:
-            value, at = _number(message, at)
-            yield field, kind, value
-            continue
-        if kind == BYTES:
-            size, at = _number(message, at)
-        elif kind in FIXED_BYTES:
-            size = FIXED_BYTES[kind]
-        else:
-            raise ValueError(f"wire type {kind} at {at}")
-        if at + size > len(message):
-            raise ValueError(f"field {field} ends beyond the message")
-        yield field, kind, message[at:at + size]
-        at += size
-
-
-def _number(message: bytes, at: int) -> tuple[int, int]:
-    """And where it ends."""
-    value = shift = 0
-    while at < len(message):
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if not byte & 0x80:
-            return value, at
-    raise ValueError("a number ends beyond the message")
-
-
-def _written(field: int, kind: int, value: int | bytes) -> bytes:
-    key = _varint(field << 3 | kind)
-    if isinstance(value, int):
-        return key + _varint(value)
-    return key + (_varint(len(value)) if kind == BYTES else b"") + value
-
-
-def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 0x7F:
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*written, value])

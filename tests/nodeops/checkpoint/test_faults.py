@@ -43,6 +43,13 @@ from tests.nodeops.checkpoint.test_swap import assert_flows_on, flow, quiet, sta
 from tests.nodeops.instances import Make, assert_nothing_left, lan_spec, run, wait_until
 
 CAPTURING, RESTORING = ("standing still", "dumped"), ("restored",)
+NAMELESS = """
+import os, time
+open('/link_remap.7', 'w').close(); kept = []
+for place in ('', '/dev/shm'):
+    kept.append(open(f'{place}/lost', 'w')); os.link(f'{place}/lost', f'{place}/other'); os.unlink(f'{place}/lost')
+open('/unlinked', 'w').close(); time.sleep(1000)
+"""
 Victim = Callable[[HostSession, InstanceLayout], bool]
 """Whether there was anything to kill."""
 
@@ -142,12 +149,11 @@ def test_criu_killed_while_it_restores(make: Make, state_dir: Path, monkeypatch:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("gate", [1, 2], ids=["before it dumps", "once it has dumped"])
 def test_criu_killed_while_all_stand_still(make: Make, state_dir: Path, monkeypatch: pytest.MonkeyPatch, gate: int) -> None:
-    """A file without a name is what it gives one to. One that is killed while it dumps may do harm (docs/checkpoints.md)."""
+    """A file that lost its name is what it gives one to. One that is killed while it dumps may do harm (docs/checkpoints.md)."""
     layout, spool = make(lan_spec("a", "b"), daemons=("wires", "conductor")), Spool(state_dir / "spool" / "c-1")
     flow(layout)
     for node in ("a", "b"):
-        start(layout, node, "import os, time\nfile = open('/nameless', 'w'); os.link('/nameless', '/other'); os.unlink('/nameless')\n"
-                            "open('/unlinked', 'w').close(); time.sleep(1000)")
+        start(layout, node, NAMELESS)
     wait_until(lambda: all((layout.node(node).upper / "unlinked").exists() for node in ("a", "b")))
     left = Counter[Criu]()
 
@@ -163,6 +169,8 @@ def test_criu_killed_while_all_stand_still(make: Make, state_dir: Path, monkeypa
         with pytest.raises(HostProblem, match="CRIU failed"):
             capture(layout, spool, Life(incarnation="test", epoch=0), quiet)
     assert not spool.root.exists()
+    for node in ("a", "b"):
+        assert run(layout, node, "ls -d /link_remap.* /dev/shm/*").stdout.split() == [b"/dev/shm/other", b"/link_remap.7"]
     assert_flows_on(layout)
     swap_out(layout, spool)
     swap_in(layout, spool)

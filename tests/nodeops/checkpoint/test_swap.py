@@ -47,16 +47,16 @@ while True:
 known = open('/proc/sys/net/ipv4/tcp_available_congestion_control').read().split()
 chosen = sorted(set(known) - {'reno', open('/proc/sys/net/ipv4/tcp_congestion_control').read().strip()} or known)[0]
 peer.setsockopt(6, 13, chosen.encode())
-number = 0; last = time.monotonic(); steps = []
+number = 0; steps = []
 while True:
-    peer.sendall(struct.pack('<100Q', *range(number, number + 100))); number += 100; time.sleep(.005)
-    now = time.monotonic(); steps.append(now - last); last = now
+    peer.sendall(struct.pack('<100Q', *range(number, number + 100))); number += 100; before = time.monotonic()
+    time.sleep(.005); now = time.monotonic(); steps.append(now - before)
     if len(steps) % 20 == 0:
         info = struct.unpack('8B24I', peer.getsockopt(6, 11, 104))
         congestion = [chosen, peer.getsockopt(6, 13, 16).split(b'\\0')[0].decode()]
         json.dump({'congestion': congestion, 'worst_s': max(steps), 'sent': number, 'retransmitted': info[31], 'monotonic_s': now},
                   open('/told.new', 'w'))
-        os.rename('/told.new', '/told'); steps = steps[-2000:]
+        os.rename('/told.new', '/told'); steps = steps[-400:]
 """
 
 

@@ -56,7 +56,7 @@ def test_who_waits_at_a_gate_that_nobody_opens_any_more_is_sent_away(state_dir: 
     spool = spool_of("c-1")
     work = spool.node("a").work
     work.mkdir(parents=True)
-    gate = Gate(work, (BEGUN,))
+    gate = Gate(work, {BEGUN: ":"})
     late = f"until [ -e {shlex.quote(str(work))}/closed ]; do :; done"
     held = subprocess.Popen(introduced([gate.script], work / IDENTITY, late), env=os.environ | {"CRTOOLS_SCRIPT_ACTION": BEGUN})
     wait_until((work / IDENTITY).exists)

@@ -8,8 +8,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodeops.checkpoint.images import fields, having, within, written
 from nodeops.checkpoint.spool import Spool
-from nodeops.checkpoint.timers import _written, beside, fields, having, of_file, of_process, within
+from nodeops.checkpoint.timers import beside, of_file, of_process
 from tests.nodeops.checkpoint.test_swap import start, swap_in, swap_out
 from tests.nodeops.instances import Make, lan_spec, wait_until
 
@@ -37,9 +38,9 @@ while len(late) < 4:
 json.dump(late, open('/new', 'w')); os.rename('/new', '/late')
 """
 values = st.integers(0, 2**64 - 1)
-written = st.tuples(st.integers(1, 200), st.one_of(st.tuples(st.just(0), values), st.tuples(st.just(2), st.binary(max_size=300)),
-                                                  st.tuples(st.just(1), st.binary(min_size=8, max_size=8)),
-                                                  st.tuples(st.just(5), st.binary(min_size=4, max_size=4))))
+parts_of_messages = st.tuples(st.integers(1, 200), st.one_of(st.tuples(st.just(0), values), st.tuples(st.just(2), st.binary(max_size=300)),
+                                                            st.tuples(st.just(1), st.binary(min_size=8, max_size=8)),
+                                                            st.tuples(st.just(5), st.binary(min_size=4, max_size=4))))
 
 
 def test_none_rings_early(make: Make, state_dir: Path) -> None:
@@ -56,16 +57,16 @@ def test_none_rings_early(make: Make, state_dir: Path) -> None:
     assert set(late) == {"setitimer", "timer_create", "timerfd", "timerfd of an instant"} and min(late.values()) >= 0
 
 
-@given(st.lists(written))
+@given(st.lists(parts_of_messages))
 def test_a_message_that_is_not_changed_is_the_same(parts: list[tuple[int, tuple[int, int | bytes]]]) -> None:
-    message = b"".join(_written(number, kind, value) for number, (kind, value) in parts)
+    message = b"".join(written(number, kind, value) for number, (kind, value) in parts)
     assert list(fields(message)) == [(number, kind, value) for number, (kind, value) in parts]
     assert within(message, 1, bytes) == having(message, {}) == message
 
 
 def message(**numbers: int | bytes) -> bytes:
     """f3=5: a field of number 3."""
-    return b"".join(_written(int(name[1:]), 2 if isinstance(value, bytes) else 0, value) for name, value in numbers.items())
+    return b"".join(written(int(name[1:]), 2 if isinstance(value, bytes) else 0, value) for name, value in numbers.items())
 
 
 @given(st.integers(0, 10**10), st.integers(0, 10**12))
