@@ -35,7 +35,7 @@ def epoch(session: Session) -> int:
 
 
 def epoch_if_any(session: Session) -> int | None:
-    """The same, for a transaction that only reads."""
+    """The same, for a transaction that only reads. None: nobody has asked for it before."""
     return session.connection().execute(select(STORE.c.epoch).where(STORE.c.id == 1)).scalar()
 
 

@@ -36,10 +36,11 @@ def given_in(files: bytes) -> Iterator[Path]:
     """Of an image that may end anywhere, as CRIU had come when it was killed; pure."""
     with suppress(ValueError, KeyError):
         for message in messages(files):
-            entry = part(message, REGULAR)
-            name = Path(os.fsdecode(part(entry, NAME) or b"")) if entry is not None else None
-            if entry is not None and name is not None and name.name == f"link_remap.{numbers(entry)[ID]}":
-                yield name
+            if (entry := part(message, REGULAR)) is None:
+                continue
+            path = Path(os.fsdecode(part(entry, NAME) or b""))
+            if path.name == f"link_remap.{numbers(entry)[ID]}":
+                yield path
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from models.protocol.host import (
     OfCheckpoint,
     RestoreCheckpoint,
 )
-from nodeops import daemons
+from nodeops import cgroups, daemons
 from nodeops.checkpoint.capture import capture
 from nodeops.checkpoint.criu import Criu
 from nodeops.checkpoint.preflight import processes
@@ -160,6 +160,7 @@ def test_criu_killed_while_all_stand_still(make: Make, state_dir: Path, monkeypa
     def proceed(criu: Criu) -> None:
         left[criu] += 1
         if left[criu] == gate:
+            assert (cgroups.node_cgroup(layout.root.name, criu.node) / "cgroup.freeze").read_text() == "1\n", "CRIU alone holds the node"
             criu.process.kill()
         else:
             criu.gate.open()
