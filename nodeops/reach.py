@@ -82,9 +82,14 @@ def opened_network(node: NodeLayout) -> Iterator[int]:
         os.close(namespace)
 
 
-def open_root(node: NodeLayout) -> int:
-    """An fd of the node's root directory, all its mounts below it. Open paths in it with `linux.open_in_root`. The caller closes it."""
-    return _open_of_init(node, "root", os.O_PATH | os.O_DIRECTORY)
+@contextmanager
+def opened_root(node: NodeLayout) -> Iterator[int]:
+    """An fd of the node's root directory, all its mounts below it, open within. Open paths in it with `linux.open_in_root`."""
+    root = _open_of_init(node, "root", os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield root
+    finally:
+        os.close(root)
 
 
 @contextmanager
@@ -110,13 +115,11 @@ def driver_socket(node: NodeLayout) -> Iterator[Path]:
 
 @contextmanager
 def _socket_inside(node: NodeLayout) -> Iterator[Path]:
-    root = open_root(node)
-    try:
-        endpoint = open_in_root(root, INIT_SOCKET, os.O_PATH)
-    except OSError as error:
-        raise NotFound(f"the node's init has no socket ({error.strerror})", where=node.name) from error
-    finally:
-        os.close(root)
+    with opened_root(node) as root:
+        try:
+            endpoint = open_in_root(root, INIT_SOCKET, os.O_PATH)
+        except OSError as error:
+            raise NotFound(f"the node's init has no socket ({error.strerror})", where=node.name) from error
     try:
         yield Path(f"/proc/self/fd/{endpoint}")
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from models.errors import Conflict, NotFound
@@ -16,7 +16,7 @@ from nodeops.checkpoint.images import messages, numbers, part
 from nodeops.checkpoint.spool import NodeSpool
 from nodeops.layout import NodeLayout
 from nodeops.linux import open_in_root
-from nodeops.reach import open_root
+from nodeops.reach import opened_root
 
 REGULAR, ID, NAME = 3, 1, 6
 
@@ -26,7 +26,8 @@ def take_away(node: NodeLayout, spool: NodeSpool) -> None:
     image = spool.images / "files.img"
     if not image.exists() or not (given := list(given_in(image.read_bytes()))):
         return
-    with suppress(OSError), _opened_root(node) as root:
+    with suppress(OSError), ExitStack() as opened:
+        root = _root(node, opened)
         for path in given:
             with suppress(OSError):
                 _unlink(root, path)
@@ -43,17 +44,14 @@ def given_in(files: bytes) -> Iterator[Path]:
                 yield path
 
 
-@contextmanager
-def _opened_root(node: NodeLayout) -> Iterator[int]:
+def _root(node: NodeLayout, opened: ExitStack) -> int:
     """With all its mounts; of a node that has died its layer, on which nothing is mounted any more."""
     try:
-        root = open_root(node)
+        return opened.enter_context(opened_root(node))
     except (Conflict, NotFound):
         root = os.open(node.upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield root
-    finally:
-        os.close(root)
+        opened.callback(os.close, root)
+        return root
 
 
 def _unlink(root: int, path: Path) -> None:

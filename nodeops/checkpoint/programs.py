@@ -17,7 +17,7 @@ from nodeops.checkpoint.spool import Spool
 from nodeops.layer import PROGRAMS
 from nodeops.layout import InstanceLayout
 from nodeops.linux import open_in_root
-from nodeops.reach import open_root
+from nodeops.reach import opened_root
 
 LIMIT_BYTES = 64 << 20  # a node may put anything in their place
 
@@ -27,11 +27,8 @@ def save(layout: InstanceLayout, nodes: Iterable[str], spool: Spool) -> dict[str
     spool.programs.mkdir()
     saved: dict[str, dict[str, str]] = {}
     for node in nodes:
-        root = open_root(layout.node(node))
-        try:
+        with opened_root(layout.node(node)) as root:
             found = {name: content for name in PROGRAMS if (content := _content(root, name)) is not None}
-        finally:
-            os.close(root)
         saved[node] = {name: blake3(content).hexdigest() for name, content in found.items()}
         for name, content in found.items():
             if not (target := spool.programs / saved[node][name]).exists():

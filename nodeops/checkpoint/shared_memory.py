@@ -16,7 +16,7 @@ from nodeops.checkpoint.copying import copy_content
 from nodeops.checkpoint.spool import NodeSpool
 from nodeops.layout import NodeLayout
 from nodeops.linux import MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, open_in_root
-from nodeops.reach import open_root
+from nodeops.reach import opened_root
 
 AT, KEY = "/swapbed/run", "run"  # as `nodeops/init/launch.c` has it; a name for CRIU
 SOCKET, SHARED = "init.sock", "shm"  # what is there from the beginning; a socket's name comes back with the socket
@@ -63,11 +63,8 @@ def bring_back(spool: NodeSpool, mount_point: Path, join: Sequence[Path]) -> Non
 
 
 def _open(node: NodeLayout, opened: ExitStack) -> int:
-    root = open_root(node)
-    try:
+    with opened_root(node) as root:
         directory = open_in_root(root, AT, os.O_RDONLY | os.O_DIRECTORY)
-    finally:
-        os.close(root)
     opened.callback(os.close, directory)
     return directory
 
